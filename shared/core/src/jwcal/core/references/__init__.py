@@ -1,0 +1,1 @@
+"""Calibration references: selection, fetching, decoding, caching."""

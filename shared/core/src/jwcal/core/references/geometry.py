@@ -1,0 +1,55 @@
+"""Where a frame lies on its detector, and how a reference is cut to it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jwcal.core.errors import InvalidReference
+from jwcal.core.metadata import Metadata
+
+
+@dataclass(frozen=True, slots=True)
+class Subarray:
+    """Corner (1-based) and size of a frame on its full detector, in the science orientation."""
+
+    xstart: int
+    ystart: int
+    xsize: int
+    ysize: int
+    name: str = ""
+    stripes: Any = None
+    """Multistripe readout (a `StripeReadout`), None for ordinary frames."""
+    irs2: bool = False
+    """Whether the frame holds interleaved reference pixels (3200 rows)."""
+
+    @classmethod
+    def of_exposure(cls, metadata: Metadata, shape: tuple[int, ...]) -> "Subarray":
+        """Subarray of an exposure whose frames have `shape` ``(..., ny, nx)``; the array's size wins."""
+        return cls(
+            xstart=int(metadata.require("subarray.xstart")),
+            ystart=int(metadata.require("subarray.ystart")),
+            xsize=int(shape[-1]),
+            ysize=int(shape[-2]),
+            name=str(metadata.get("subarray.name", "")),
+            irs2=metadata.is_irs2,
+        )
+
+
+def cut(plane: NDArray[Any], own: Subarray, target: Subarray, *, file: str) -> NDArray[Any]:
+    """The part of `plane` ``(..., ny, nx)`` that covers `target`; `plane` itself where they match."""
+    same_place = (own.xstart, own.ystart) == (target.xstart, target.ystart)
+    if same_place and plane.shape[-2:] == (target.ysize, target.xsize):
+        return plane
+    if target.irs2 and plane.shape[-2:] == (2048, 2048) and (target.ysize, target.xsize) == (3200, 2048):
+        return plane
+    x, y = target.xstart - own.xstart, target.ystart - own.ystart
+    if x < 0 or y < 0 or x + target.xsize > plane.shape[-1] or y + target.ysize > plane.shape[-2]:
+        raise InvalidReference(
+            f"covers {plane.shape[-1]} x {plane.shape[-2]} pixels from ({own.xstart}, {own.ystart}), the exposure needs "
+            f"{target.xsize} x {target.ysize} from ({target.xstart}, {target.ystart})",
+            file=file,
+            remedy="give a full-frame reference or one of this subarray",
+        )
+    return np.ascontiguousarray(plane[..., y : y + target.ysize, x : x + target.xsize])
