@@ -11,6 +11,7 @@ from jwcal.core.array_types import Float32, Float64, UInt8, UInt32
 from jwcal.core.errors import InvalidData
 from jwcal.core.metadata import Metadata
 
+
 @dataclass(slots=True, kw_only=True)
 class SideProduct:
     """An optional product that a step makes beside its result (fitopt, masks, averaged dark ...).
@@ -53,14 +54,19 @@ class Ramp:
 
     def __post_init__(self) -> None:
         if self.data.ndim != 4:
-            raise InvalidData(f"ramp data have {self.data.ndim} axes, not 4", file=self.metadata.source,
-                              remedy="give an exposure of shape (integrations, groups, rows, columns)")
+            raise InvalidData(
+                f"ramp data have {self.data.ndim} axes, not 4",
+                file=self.metadata.source,
+                remedy="give an exposure of shape (integrations, groups, rows, columns)",
+            )
         if self.groupdq.shape != self.data.shape:
-            raise InvalidData(f"GROUPDQ has shape {self.groupdq.shape}, SCI {self.data.shape}",
-                              file=self.metadata.source)
+            raise InvalidData(
+                f"GROUPDQ has shape {self.groupdq.shape}, SCI {self.data.shape}", file=self.metadata.source
+            )
         if self.pixeldq.shape[-2:] != self.data.shape[-2:]:
-            raise InvalidData(f"PIXELDQ has shape {self.pixeldq.shape}, SCI {self.data.shape}",
-                              file=self.metadata.source)
+            raise InvalidData(
+                f"PIXELDQ has shape {self.pixeldq.shape}, SCI {self.data.shape}", file=self.metadata.source
+            )
 
     @property
     def nints(self) -> int:
@@ -138,5 +144,3 @@ class GuiderCube:
 
 Product = Ramp | Rates | GuiderRamp | GuiderCube
 """What a plan carries from step to step."""
-
-

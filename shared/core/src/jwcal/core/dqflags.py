@@ -51,6 +51,8 @@ GROUP_FLAGS: Final[dict[str, int]] = {name: value for name, value in PIXEL_FLAGS
 
 def flag_counts(dq: np.ndarray) -> dict[str, int]:
     """Number of elements of `dq` that carry each flag; flags that never occur are left out."""
-    counts = {name: int(np.count_nonzero(dq & np.asarray(value, dq.dtype))) for name, value in
-              (GROUP_FLAGS if dq.dtype == np.uint8 else PIXEL_FLAGS).items()}
+    counts = {
+        name: int(np.count_nonzero(dq & np.asarray(value, dq.dtype)))
+        for name, value in (GROUP_FLAGS if dq.dtype == np.uint8 else PIXEL_FLAGS).items()
+    }
     return {name: count for name, count in counts.items() if count}

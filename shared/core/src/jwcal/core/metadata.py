@@ -44,7 +44,7 @@ KEYWORDS: dict[str, str] = {
 class Metadata:
     """A nested tree with dotted access."""
 
-    __slots__ = ("tree", "source")
+    __slots__ = ("source", "tree")
 
     def __init__(self, tree: Mapping[str, Any] | None = None, *, source: str | None = None) -> None:
         self.tree: dict[str, Any] = dict(tree or {})
@@ -66,7 +66,10 @@ class Metadata:
         if value is None:
             keyword = KEYWORDS.get(path, path)
             raise MissingKeyword(
-                f"keyword {keyword} is missing", file=self.source, keyword=keyword, remedy=f"set {keyword} in the header"
+                f"keyword {keyword} is missing",
+                file=self.source,
+                keyword=keyword,
+                remedy=f"set {keyword} in the header",
             )
         return value
 

@@ -18,7 +18,6 @@ from pydantic import BaseModel, ConfigDict
 from jwcal.core.errors import UnknownParameter
 from jwcal.core.references.types import Reference
 
-
 StepFunction = TypeVar("StepFunction", bound=Callable[..., Any])
 
 

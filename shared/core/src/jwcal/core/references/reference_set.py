@@ -49,5 +49,3 @@ class _InMemory:
     def load(self, kind: type[AnyReference]) -> AnyReference | None:
         found = self._references.get(kind)
         return found if isinstance(found, kind) else None
-
-

@@ -232,7 +232,12 @@ class RscdReference(Reference):
     def decode(cls, model: Any, target: Subarray | None) -> Self:
         table = model.rscd_group_skip_table
         rows = tuple(
-            (str(row["subarray"]).strip(), str(row["readpatt"]).strip(), int(row["group_skip1"]), int(row["group_skip"]))
+            (
+                str(row["subarray"]).strip(),
+                str(row["readpatt"]).strip(),
+                int(row["group_skip1"]),
+                int(row["group_skip"]),
+            )
             for row in table
         )
         return cls(rows=rows, file=model.meta.filename)

@@ -1,0 +1,94 @@
+"""Parameters of a whole stage 1 run, merged from every source."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jwcal.core.errors import UnknownParameter
+from jwcal.core.executor import PlannedStep, plan_steps
+from jwcal.core.metadata import Metadata
+from jwcal.core.parameters import PIPELINE, Overrides, build, class_aliases, merge, read_file
+from jwcal.core.references.best import locate, recommendations
+from jwcal.core.step import StepDefinition, StepParameters, get_step, load_steps
+from jwcal.detector1.plans import PLANS
+
+_PIPELINE_PARAMETERS = ("save_calibrated_ramp",)
+_PIPELINE_CLASSES = {
+    "calwebb_detector1": "Detector1Pipeline",
+    "calwebb_dark": "DarkPipeline",
+    "calwebb_guider": "GuiderPipeline",
+}
+
+
+def definitions() -> dict[str, StepDefinition]:
+    """Every step of every stage 1 plan."""
+    load_steps()
+    return {name: get_step(name) for plan in PLANS.values() for name in plan}
+
+
+def crds_parameters(steps: Sequence[StepDefinition], official: str, metadata: Metadata, context: str) -> Overrides:
+    """Parameters of the context's ``pars-*`` references for these steps and their pipeline."""
+    pipeline_type = f"pars-{_PIPELINE_CLASSES[official].lower()}"
+    wanted = {definition.pars_type: definition.name for definition in steps} | {pipeline_type: PIPELINE}
+    aliases = class_aliases(steps)
+    sources: list[Overrides] = []
+    for reftype, answer in recommendations(metadata, wanted, context).items():
+        if answer is None or answer == "N/A" or answer.startswith("NOT FOUND"):
+            continue
+        found = read_file(locate(answer, context), aliases)
+        if wanted[reftype] == PIPELINE:
+            sources.insert(0, found)
+        else:
+            sources.append({wanted[reftype]: merge(*({"step": v} for v in found.values())).get("step", {})})
+    return merge(*sources)
+
+
+def plan_run(
+    plan: str,
+    official: str,
+    metadata: Metadata,
+    context: str,
+    *,
+    parameters: Mapping[str, Mapping[str, Any]],
+    parameter_files: Sequence[Path],
+    skip: Sequence[str],
+    save_steps: bool,
+    use_crds_parameters: bool,
+) -> tuple[tuple[PlannedStep, ...], dict[str, Any]]:
+    """The plan's steps with their parameters, and the parameters of the pipeline itself.
+
+    Raises
+    ------
+    UnknownParameter, InvalidParameter
+        For a step, parameter or value that does not exist.
+    """
+    known = definitions()
+    names = PLANS[plan]
+    chosen = [known[name] for name in names]
+    aliases = class_aliases(known.values())
+    from_crds = crds_parameters(chosen, official, metadata, context) if use_crds_parameters else {}
+    from_files = [read_file(path, aliases) for path in parameter_files]
+    explicit = {step: dict(values) for step, values in parameters.items()}
+    for source in (*from_files, explicit):
+        _check_names(source, known)
+    merged = merge(from_crds, *from_files, explicit)
+    builder: Callable[[StepDefinition], StepParameters] = lambda definition: build(  # noqa: E731
+        definition, merged.get(definition.name, {})
+    )
+    steps = plan_steps(names, known, builder, skip=skip, save_all=save_steps)
+    return steps, merged.get(PIPELINE, {})
+
+
+def _check_names(source: Overrides, known: Mapping[str, StepDefinition]) -> None:
+    for step, values in source.items():
+        if step == PIPELINE:
+            for name in values:
+                if name not in _PIPELINE_PARAMETERS:
+                    raise UnknownParameter(
+                        f"the pipeline has no parameter {name!r}",
+                        remedy=f"choose one of: {', '.join(_PIPELINE_PARAMETERS)}",
+                    )
+        elif step not in known:
+            raise UnknownParameter(f"there is no step {step!r}", remedy=f"choose one of: {', '.join(sorted(known))}")
+        else:
+            build(known[step], values)

@@ -1,0 +1,7 @@
+"""Every step of stage 1; importing this package registers them."""
+
+from importlib import import_module
+from pkgutil import iter_modules
+
+for _module in iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")

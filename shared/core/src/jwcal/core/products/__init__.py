@@ -1,0 +1,1 @@
+"""Product files: the only place, with the reference loader, that knows stdatamodels."""

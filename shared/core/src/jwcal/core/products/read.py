@@ -1,0 +1,280 @@
+"""Read exposures (uncal, ramp and guider files) into products.
+
+Headers and tables go through stdatamodels on a skeleton of the file (same HDUs, tiny arrays); the pixels are read
+straight into their final place, integration by integration, so nothing is held twice.
+"""
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from jwcal.core.data import GuiderRamp, Ramp
+from jwcal.core.errors import InvalidData, InvalidKeyword, UnreadableFile
+from jwcal.core.metadata import Metadata
+from jwcal.core.scratch import Scratch
+
+GUIDER_TYPES = ("FGS_ID-STACK", "FGS_ID-IMAGE", "FGS_ACQ1", "FGS_ACQ2", "FGS_TRACK", "FGS_FINEGUIDE")
+_PIXEL_HDUS = ("SCI", "PIXELDQ", "GROUPDQ", "ERR", "ZEROFRAME", "REFOUT", "DQ")
+
+
+@dataclass(frozen=True, slots=True)
+class _Plane:
+    """Where an image HDU's pixels lie in the file."""
+
+    offset: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    bscale: float
+    bzero: float
+
+
+@dataclass(slots=True)
+class ExposureFile:
+    """An opened exposure: everything but its pixels."""
+
+    path: Path
+    metadata: Metadata
+    tables: dict[str, Any]
+    extra: Any
+    planes: dict[str, _Plane]
+
+    @property
+    def is_guider(self) -> bool:
+        """Whether this is a guide-star exposure."""
+        return self.metadata.exposure_type in GUIDER_TYPES
+
+    def read(self, scratch: Scratch) -> Ramp | GuiderRamp:
+        """The exposure with its pixels."""
+        return self._guider() if self.is_guider else self._ramp(scratch)
+
+    def _ramp(self, scratch: Scratch) -> Ramp:
+        shape = self.planes["SCI"].shape
+        if len(shape) != 4 or min(shape) == 0:
+            raise InvalidData(
+                f"SCI has shape {shape}",
+                file=self.path,
+                keyword="NAXIS",
+                remedy="give an exposure of shape (integrations, groups, rows, columns)",
+            )
+        self._check_shape(shape)
+        spill = scratch.must_spill(5 * int(np.prod(shape)))
+        data = scratch.zeros(shape, np.float32, spill=spill)
+        groupdq = scratch.zeros(shape, np.uint8, spill=spill)
+        self._fill("SCI", data)
+        if "GROUPDQ" in self.planes:
+            self._expect("GROUPDQ", shape)
+            self._fill("GROUPDQ", groupdq)
+        pixeldq = np.zeros(shape[-2:], np.uint32)
+        if "PIXELDQ" in self.planes:
+            pixeldq = np.zeros(self.planes["PIXELDQ"].shape, np.uint32)
+            self._fill("PIXELDQ", pixeldq)
+        zeroframe = None
+        if "ZEROFRAME" in self.planes and self.metadata.get("exposure.zero_frame", False):
+            self._expect("ZEROFRAME", (shape[0], *shape[2:]))
+            zeroframe = np.zeros((shape[0], *shape[2:]), np.float32)
+            self._fill("ZEROFRAME", zeroframe)
+        refout = None
+        if "REFOUT" in self.planes:
+            refout = scratch.zeros(self.planes["REFOUT"].shape, np.float32, spill=spill)
+            self._fill("REFOUT", refout)
+        return Ramp(
+            data=data,
+            groupdq=groupdq,
+            pixeldq=pixeldq,
+            zeroframe=zeroframe,
+            refout=refout,
+            metadata=self.metadata,
+            tables=self.tables,
+            extra=self.extra,
+        )
+
+    def _guider(self) -> GuiderRamp:
+        shape = self.planes["SCI"].shape
+        if len(shape) != 4 or min(shape) == 0:
+            raise InvalidData(
+                f"SCI has shape {shape}",
+                file=self.path,
+                keyword="NAXIS",
+                remedy="give a guide-star exposure of shape (integrations, groups, rows, columns)",
+            )
+        data = np.zeros(shape, np.float32)
+        self._fill("SCI", data)
+        dq = np.zeros(shape[-2:], np.uint32)
+        if "DQ" in self.planes and self.planes["DQ"].shape == dq.shape:
+            self._fill("DQ", dq)
+        return GuiderRamp(data=data, dq=dq, metadata=self.metadata, tables=self.tables, extra=self.extra)
+
+    def _check_shape(self, shape: tuple[int, ...]) -> None:
+        for path, keyword, found in (
+            ("exposure.ngroups", "NGROUPS", shape[1]),
+            ("subarray.xsize", "SUBSIZE1", shape[3]),
+            ("subarray.ysize", "SUBSIZE2", shape[2]),
+        ):
+            declared = self.metadata.get(path)
+            irs2 = self.metadata.is_irs2 or keyword != "NGROUPS"
+            if declared is not None and int(declared) != found and not irs2:
+                raise InvalidKeyword(
+                    f"{keyword} is {declared} and the data have {found}",
+                    file=self.path,
+                    keyword=keyword,
+                    remedy=f"correct {keyword} or fetch the file again",
+                )
+
+    def _expect(self, name: str, shape: tuple[int, ...]) -> None:
+        if self.planes[name].shape != shape:
+            raise InvalidData(f"{name} has shape {self.planes[name].shape}, expected {shape}", file=self.path)
+
+    def _fill(self, name: str, out: NDArray[Any]) -> None:
+        """Read an HDU's pixels into `out`, block by block along the first axis."""
+        plane = self.planes[name]
+        flat = out.reshape(out.shape[0] * (out.shape[1] if out.ndim == 4 else 1), -1)
+        count = flat.shape[1]
+        with self.path.open("rb") as file:
+            file.seek(plane.offset)
+            for row in flat:
+                raw = np.fromfile(file, plane.dtype, count)
+                if raw.size != count:
+                    raise UnreadableFile("the file is truncated", file=self.path, remedy="fetch it again")
+                if out.dtype.kind == "f":
+                    row[:] = raw
+                    if plane.bscale != 1:
+                        row *= plane.bscale
+                    if plane.bzero:
+                        row += np.float32(plane.bzero)
+                elif plane.bzero:
+                    row[:] = (raw.astype(np.int64) + int(plane.bzero)).astype(out.dtype)
+                else:
+                    row[:] = raw
+
+
+def open_exposure(path: Path) -> ExposureFile:
+    """Open an exposure's headers and tables.
+
+    Raises
+    ------
+    UnreadableFile
+        The file is absent, not FITS, or shorter than its headers say.
+    MissingKeyword, InvalidKeyword
+        A keyword that every exposure needs is absent or wrong.
+    """
+    from stdatamodels.jwst import datamodels
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with fits.open(path, memmap=True, do_not_scale_image_data=True) as hdus:
+                planes = _planes(path, hdus)
+                skeleton = _skeleton(hdus)
+                kind = str(hdus[0].header.get("EXP_TYPE", "")).upper()
+                model_class = datamodels.RampModel
+                if kind in GUIDER_TYPES:
+                    model_class = datamodels.GuiderRawModel
+                elif hdus[0].header.get("NSUPSTRP", 0):
+                    model_class = datamodels.SuperstripeRampModel
+                with model_class(skeleton) as model:
+                    tree = plain(model._instance["meta"])
+                    extra = model._instance.get("extra_fits")
+                    tables = {
+                        name: np.array(value)
+                        for name, value in model._instance.items()
+                        if getattr(getattr(value, "dtype", None), "names", None) is not None
+                    }
+    except FileNotFoundError:
+        raise UnreadableFile("there is no such file", file=path, remedy="check the path") from None
+    except IsADirectoryError:
+        raise UnreadableFile("this is a directory", file=path, remedy="name a FITS file") from None
+    except PermissionError:
+        raise UnreadableFile("no permission to read it", file=path, remedy="change its permissions") from None
+    except (OSError, EOFError, fits.VerifyError) as error:
+        raise UnreadableFile(
+            f"this is not a readable FITS file ({error})", file=path, remedy="fetch it again"
+        ) from error
+    metadata = Metadata(tree, source=str(path))
+    _check_keywords(metadata)
+    return ExposureFile(path, metadata, tables, extra, planes)
+
+
+def _planes(path: Path, hdus: Any) -> dict[str, _Plane]:
+    size = path.stat().st_size
+    planes: dict[str, _Plane] = {}
+    for hdu in hdus:
+        info = hdu.fileinfo()
+        if info["datLoc"] + info["datSpan"] > size:
+            raise UnreadableFile(
+                f"the file is truncated: {hdu.name or 'PRIMARY'} should end at byte {info['datLoc'] + info['datSpan']}, "
+                f"the file has {size}",
+                file=path,
+                remedy="fetch it again",
+            )
+        if hdu.name in _PIXEL_HDUS and hdu.header["NAXIS"] > 0:
+            shape = tuple(hdu.header[f"NAXIS{axis}"] for axis in range(hdu.header["NAXIS"], 0, -1))
+            dtype = np.dtype({8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}[hdu.header["BITPIX"]])
+            planes[hdu.name] = _Plane(
+                info["datLoc"], shape, dtype, float(hdu.header.get("BSCALE", 1)), float(hdu.header.get("BZERO", 0))
+            )
+    if "SCI" not in planes:
+        raise UnreadableFile("there is no SCI extension with pixels", file=path, remedy="give an _uncal or _ramp file")
+    return planes
+
+
+def _skeleton(hdus: Any) -> Any:
+    """The same HDUs with one-pixel images in place of the large ones."""
+    small = fits.HDUList()
+    for hdu in hdus:
+        if hdu.name in _PIXEL_HDUS and hdu.header["NAXIS"] > 0:
+            header = hdu.header.copy()
+            for keyword in ("BZERO", "BSCALE"):
+                header.remove(keyword, ignore_missing=True)
+            kind: Any = np.float32 if hdu.name in ("SCI", "ERR", "ZEROFRAME", "REFOUT") else np.uint32
+            kind = np.uint8 if hdu.name == "GROUPDQ" else kind
+            small.append(fits.ImageHDU(np.zeros((1,) * hdu.header["NAXIS"], kind), header=header, name=hdu.name))
+        elif isinstance(hdu, fits.PrimaryHDU):
+            small.append(fits.PrimaryHDU(header=hdu.header))
+        else:
+            small.append(hdu.copy())
+    return small
+
+
+def _check_keywords(metadata: Metadata) -> None:
+    if metadata.get("telescope", "JWST") != "JWST":
+        raise InvalidKeyword(
+            f"TELESCOP is {metadata.get('telescope')!r}",
+            file=metadata.source,
+            keyword="TELESCOP",
+            remedy="give an exposure of JWST",
+        )
+    known = ("NIRCAM", "NIRISS", "NIRSPEC", "MIRI", "FGS")
+    if metadata.instrument not in known:
+        raise InvalidKeyword(
+            f"INSTRUME is {metadata.instrument!r}",
+            file=metadata.source,
+            keyword="INSTRUME",
+            remedy=f"set it to one of {', '.join(known)}",
+        )
+    for path in (
+        "instrument.detector",
+        "exposure.type",
+        "subarray.xstart",
+        "subarray.ystart",
+        "observation.date",
+        "observation.time",
+    ):
+        metadata.require(path)
+    if metadata.exposure_type not in GUIDER_TYPES:
+        for path in ("exposure.nframes", "exposure.group_time", "exposure.frame_time"):
+            metadata.require_number(path, positive=True)
+        metadata.require("exposure.readpatt")
+
+
+def plain(node: Any) -> Any:
+    """Plain dictionaries, lists and scalars of an asdf tree."""
+    if hasattr(node, "items"):
+        return {str(name): plain(value) for name, value in node.items()}
+    if isinstance(node, list | tuple):
+        return [plain(value) for value in node]
+    return node

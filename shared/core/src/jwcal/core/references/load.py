@@ -1,0 +1,155 @@
+"""Decoded references of one exposure, shared between exposures through a bounded cache.
+
+A reference is decoded once per file and subarray.  The cache knows a file by its SHA-1 where the CRDS cache carries a
+manifest (``config/jwst/reference_sha1.json``; the file is verified against it), otherwise by path, size and time.
+"""
+
+import hashlib
+import json
+import threading
+import warnings
+from collections import OrderedDict
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+
+from jwcal.core.errors import InvalidReference, MissingReference
+from jwcal.core.metadata import Metadata
+from jwcal.core.references.best import NOT_APPLICABLE, best_references, locate
+from jwcal.core.references.geometry import Subarray
+from jwcal.core.references.types import AnyReference, Reference
+
+_Key = tuple[str, type[Reference], Subarray | None]
+
+
+class ReferenceCache:
+    """Least-recently-used store of decoded references, limited in bytes; safe for several threads."""
+
+    def __init__(self, limit: int = 1 << 30) -> None:
+        self.limit = limit
+        self._entries: OrderedDict[_Key, Reference] = OrderedDict()
+        self._identities: dict[tuple[str, int, int], str] = {}
+        self._lock = threading.Lock()
+
+    def get(self, path: Path, kind: type[AnyReference], target: Subarray | None) -> AnyReference:
+        """The decoded reference, from memory when it is there."""
+        key = (self._identity(path), kind, target)
+        with self._lock:
+            found = self._entries.get(key)
+            if isinstance(found, kind):
+                self._entries.move_to_end(key)
+                return found
+        reference = decode(path, kind, target)
+        with self._lock:
+            self._entries[key] = reference
+            while len(self._entries) > 1 and sum(map(nbytes, self._entries.values())) > self.limit:
+                self._entries.popitem(last=False)
+        return reference
+
+    def _identity(self, path: Path) -> str:
+        try:
+            status = path.stat()
+        except OSError as error:
+            raise MissingReference(
+                f"the reference is not there ({error.strerror})", file=path, remedy="check the path or the CRDS cache"
+            ) from error
+        stamp = (str(path.resolve()), status.st_size, status.st_mtime_ns)
+        with self._lock:
+            known = self._identities.get(stamp)
+        if known is None:
+            expected = _manifest(path).get(path.name)
+            known = repr(stamp) if expected is None else _verified(path, expected)
+            with self._lock:
+                self._identities[stamp] = known
+        return known
+
+
+def nbytes(reference: Reference) -> int:
+    """Bytes of a decoded reference's arrays."""
+    return sum(
+        value.nbytes for field in fields(reference) if isinstance(value := getattr(reference, field.name), np.ndarray)
+    )
+
+
+def _manifest(path: Path) -> dict[str, str]:
+    for parent in path.parents:
+        manifest = parent / "config" / "jwst" / "reference_sha1.json"
+        if manifest.exists():
+            return dict(json.loads(manifest.read_text()))
+    return {}
+
+
+def _verified(path: Path, expected: str) -> str:
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha1").hexdigest()
+    if found != expected:
+        raise InvalidReference(
+            f"its SHA-1 is {found}, the manifest says {expected}",
+            file=path,
+            remedy="delete the file and fetch it again",
+        )
+    return found
+
+
+def decode(path: Path, kind: type[AnyReference], target: Subarray | None) -> AnyReference:
+    """Read a reference file; InvalidReference where it is not what it should be."""
+    from stdatamodels.jwst import datamodels
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with getattr(datamodels, kind.model)(str(path)) as model:
+                model.meta.filename = path.name
+                return kind.decode(model, target)
+    except InvalidReference:
+        raise
+    except FileNotFoundError:
+        raise MissingReference("the reference is not there", file=path, remedy="check the path") from None
+    except Exception as error:  # whatever a damaged file makes the readers raise
+        raise InvalidReference(
+            f"not a usable {kind.reftype} reference ({error})", file=path, remedy="fetch it again or override it"
+        ) from error
+
+
+class CrdsReferences:
+    """References of one exposure by the rules of a context, with overrides by path."""
+
+    def __init__(
+        self,
+        metadata: Metadata,
+        kinds: tuple[type[Reference], ...],
+        target: Subarray | None,
+        *,
+        context: str,
+        cache: ReferenceCache,
+        overrides: dict[str, str] | None = None,
+    ) -> None:
+        self._metadata = metadata
+        self._target = target
+        self._cache = cache
+        self.context = context
+        self.overrides = dict(overrides or {})
+        wanted = [kind.reftype for kind in kinds if kind.reftype not in self.overrides]
+        self.names = best_references(metadata, wanted, context) if wanted else {}
+        """File name or ``N/A`` by type."""
+        self.used: dict[str, str] = {}
+        """What steps asked for: the R_* keyword's value by type."""
+
+    def path(self, reftype: str) -> Path | None:
+        """Where the reference lies; None for N/A."""
+        if reftype in self.overrides:
+            value = self.overrides[reftype]
+            return None if value.upper() == NOT_APPLICABLE else Path(value)
+        name = self.names.get(reftype, NOT_APPLICABLE)
+        return None if name == NOT_APPLICABLE else locate(name, self.context)
+
+    def load(self, kind: type[AnyReference]) -> AnyReference | None:
+        """The decoded reference; None for N/A."""
+        path = self.path(kind.reftype)
+        if path is None:
+            self.used[kind.reftype] = NOT_APPLICABLE
+            return None
+        overridden = kind.reftype in self.overrides
+        self.used[kind.reftype] = path.name if overridden else f"crds://{path.name}"
+        return self._cache.get(path, kind, self._target)
