@@ -16,7 +16,6 @@ from jwcal.core.references.best import default_context
 from jwcal.core.references.geometry import Subarray
 from jwcal.core.references.load import CrdsReferences, ReferenceCache
 from jwcal.core.scratch import Scratch
-from jwcal.core.step import StepDefinition, StepParameters
 from jwcal.detector1.naming import root_name
 from jwcal.detector1.plans import OFFICIAL_PIPELINES, PLANS, choose_plan
 from jwcal.detector1.products import ProductWriter
@@ -122,10 +121,7 @@ def run(
         writer = ProductWriter(directory, root_name(path), on_event)
         save_ramp = bool(pipeline_parameters.get("save_calibrated_ramp", False))
 
-        def save(definition: StepDefinition, params: StepParameters, result: Any) -> None:
-            writer.save_step(definition, params, result)
-
-        product, records = _execute(steps, product, references, writer, save_ramp, on_event, cancel, save)
+        product, records = _execute(steps, product, references, writer, save_ramp, on_event, cancel)
         _nothing_fitted(product, path)
         stepped = time.perf_counter()
         logs = log(chosen, official, records, references.overrides)
@@ -153,17 +149,16 @@ def _execute(
     save_ramp: bool,
     on_event: Listener,
     cancel: CancelToken | None,
-    save: Any,
 ) -> tuple[Any, tuple[StepRecord, ...]]:
     """Run the steps; a calibrated ramp, if wanted, is written just before the fit."""
     names = [step.definition.name for step in steps]
     if not save_ramp or "ramp_fit" not in names:
-        return execute(steps, product, references, on_event=on_event, cancel=cancel, save=save)
+        return execute(steps, product, references, on_event=on_event, cancel=cancel, save=writer.save_step)
     at = names.index("ramp_fit")
-    product, before = execute(steps[:at], product, references, on_event=on_event, cancel=cancel, save=save)
+    product, before = execute(steps[:at], product, references, on_event=on_event, cancel=cancel, save=writer.save_step)
     if isinstance(product, Ramp):
         writer.save_ramp(product, "ramp")
-    product, after = execute(steps[at:], product, references, on_event=on_event, cancel=cancel, save=save)
+    product, after = execute(steps[at:], product, references, on_event=on_event, cancel=cancel, save=writer.save_step)
     return product, before + after
 
 

@@ -207,6 +207,7 @@ def _planes(path: Path, hdus: Any) -> dict[str, _Plane]:
         if info["datLoc"] + info["datSpan"] > size:
             raise UnreadableFile(
                 f"the file is truncated: {hdu.name or 'PRIMARY'} should end at byte {info['datLoc'] + info['datSpan']}, "
+                f""
                 f"the file has {size}",
                 file=path,
                 remedy="fetch it again",

@@ -47,7 +47,8 @@ def cut(plane: NDArray[Any], own: Subarray, target: Subarray, *, file: str) -> N
     x, y = target.xstart - own.xstart, target.ystart - own.ystart
     if x < 0 or y < 0 or x + target.xsize > plane.shape[-1] or y + target.ysize > plane.shape[-2]:
         raise InvalidReference(
-            f"covers {plane.shape[-1]} x {plane.shape[-2]} pixels from ({own.xstart}, {own.ystart}), the exposure needs "
+            f"covers {plane.shape[-1]} x {plane.shape[-2]} pixels from ({own.xstart}, {own.ystart}), "
+            f"the exposure needs "
             f"{target.xsize} x {target.ysize} from ({target.xstart}, {target.ystart})",
             file=file,
             remedy="give a full-frame reference or one of this subarray",
