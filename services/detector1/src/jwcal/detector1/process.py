@@ -126,7 +126,7 @@ def run(
         stepped = time.perf_counter()
         logs = log(chosen, official, records, references.overrides)
         writer.save_side_products(product)
-        writer.save_result(product, _suffix(chosen, product), logs)
+        writer.save_result(product, _suffix(chosen), logs)
     finally:
         scratch.close()
     done = time.perf_counter()
@@ -190,7 +190,7 @@ def _plan_name(plan: str | None, exposure: ExposureFile) -> str:
     return plan.upper()
 
 
-def _suffix(plan: str, product: Any) -> str:
+def _suffix(plan: str) -> str:
     """Suffix of a result that is not a rate."""
     if plan == "GUIDER":
         return "cal"

@@ -19,7 +19,8 @@ Overrides = dict[str, dict[str, Any]]
 PIPELINE = "pipeline"
 
 _FRAMEWORK = frozenset(
-    ["output_file", "output_dir", "output_ext", "output_use_model", "output_use_index", "search_output_file", "input_dir", "pre_hooks", "post_hooks", "save_results", "suffix", "logcfg"]
+    {"output_file", "output_dir", "output_ext", "output_use_model", "output_use_index", "search_output_file"}
+    | {"input_dir", "pre_hooks", "post_hooks", "save_results", "suffix", "logcfg"}
 )
 """Parameters of the official framework: about naming and places, which the caller decides here."""
 

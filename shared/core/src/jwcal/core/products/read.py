@@ -204,11 +204,10 @@ def _planes(path: Path, hdus: Any) -> dict[str, _Plane]:
     planes: dict[str, _Plane] = {}
     for hdu in hdus:
         info = hdu.fileinfo()
-        if info["datLoc"] + info["datSpan"] > size:
+        end = info["datLoc"] + info["datSpan"]
+        if end > size:
             raise UnreadableFile(
-                f"the file is truncated: {hdu.name or 'PRIMARY'} should end at byte {info['datLoc'] + info['datSpan']}, "
-                f""
-                f"the file has {size}",
+                f"the file is truncated: {hdu.name or 'PRIMARY'} should end at byte {end}, the file has {size}",
                 file=path,
                 remedy="fetch it again",
             )

@@ -4,6 +4,7 @@ The library finds mappings and files in ``CRDS_PATH`` and, unless ``CRDS_SERVER_
 missing from the server it names.  An address that contains ``serverless`` keeps everything offline.
 """
 
+import logging
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -67,10 +68,9 @@ def best_references(metadata: Metadata, types: Iterable[str], context: str) -> d
 def recommendations(metadata: Metadata, types: Iterable[str], context: str) -> dict[str, str | None]:
     """The plain answers of CRDS by type: a file name, ``N/A``, or ``NOT FOUND ...``."""
     import crds
-    from crds.core import log as crds_log
 
     wanted = sorted(set(types))
-    crds_log.set_verbose(-60)
+    logging.getLogger("CRDS").setLevel(logging.ERROR)
     try:
         raw = crds.getrecommendations(
             selection_header(metadata),
