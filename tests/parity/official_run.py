@@ -1,0 +1,78 @@
+"""Run the official pipeline; executed by the interpreter of the official package's own environment.
+
+usage: official_run.py SPEC.json     (a list of jobs; writes a report beside it)
+"""
+
+import json
+import logging
+import sys
+import time
+import warnings
+from pathlib import Path
+
+
+def peak_mib(*, reset: bool = False) -> float:
+    """Peak resident set since the last reset, MiB."""
+    if reset:
+        Path("/proc/self/clear_refs").write_text("5")
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM"):
+            return int(line.split()[1]) / 1024
+    return float("nan")
+
+
+def main() -> None:
+    """Run every job of the list in this process."""
+    spec_path = Path(sys.argv[1])
+    jobs = json.loads(spec_path.read_text())
+    started = time.perf_counter()
+    import jwst.pipeline  # the official package, only ever in this file
+    from stpipe import Pipeline, Step
+
+    imported = time.perf_counter() - started
+    warnings.simplefilter("ignore")
+    logging.disable(logging.CRITICAL)
+    steps: dict[str, float] = {}
+    plain_run = Step.run
+
+    def timed_run(self, *args, **kwargs):  # type: ignore[no-untyped-def]
+        if isinstance(self, Pipeline):
+            return plain_run(self, *args, **kwargs)
+        begin = time.perf_counter()
+        try:
+            return plain_run(self, *args, **kwargs)
+        finally:
+            steps[self.name] = steps.get(self.name, 0.0) + time.perf_counter() - begin
+
+    Step.run = timed_run
+    report = []
+    for job in jobs:
+        steps.clear()
+        peak_mib(reset=True)
+        pipeline = getattr(jwst.pipeline, job["pipeline"])
+        wanted = {name: dict(values) for name, values in job["parameters"].items()}
+        own = wanted.pop("pipeline", {})
+        if job["save_steps"]:
+            for name in pipeline.step_defs:
+                if name != "gain_scale":
+                    wanted.setdefault(name, {})["save_results"] = True
+        cpu, begin, error = time.process_time(), time.perf_counter(), ""
+        try:
+            pipeline.call(job["input"], steps=wanted, output_dir=job["output_dir"], save_results=True, **own)
+        except Exception as problem:  # reported to the caller, who decides
+            error = f"{type(problem).__name__}: {problem}"
+        report.append(
+            {
+                "error": error,
+                "wall": time.perf_counter() - begin,
+                "cpu": time.process_time() - cpu,
+                "peak_mib": peak_mib(),
+                "import": imported,
+                "steps": dict(steps),
+            }
+        )
+        spec_path.with_suffix(".report.json").write_text(json.dumps(report))
+
+
+if __name__ == "__main__":
+    main()
