@@ -1,0 +1,112 @@
+"""Dark current."""
+
+from math import ceil
+
+import numpy as np
+
+from jwcal.core.array_types import Float32
+from jwcal.core.data import Ramp, SideProduct
+from jwcal.core.errors import InvalidReference
+from jwcal.core.metadata import Metadata
+from jwcal.core.references.reference_set import ReferenceSet
+from jwcal.core.references.types import DarkReference
+from jwcal.core.step import Skip, StepParameters, step
+from jwcal.detector1.kernels import subtract as kernels
+
+
+class DarkCurrentParameters(StepParameters):
+    """Parameters of dark_current."""
+
+    dark_output: str | None = None
+    """Name of a file for the dark as it was subtracted."""
+    average_dark_current: float | None = None
+    """Dark current (e-/s) for the Poisson noise; None takes the reference's."""
+
+
+@step(
+    "dark_current",
+    params=DarkCurrentParameters,
+    references=(DarkReference,),
+    status="dark_sub",
+    official="jwst.dark_current.DarkCurrentStep",
+)
+def subtract_dark(ramp: Ramp, params: DarkCurrentParameters, refs: ReferenceSet) -> Ramp:
+    """Subtract a dark ramp (DN) that is matched to the exposure's readout pattern.
+
+    Where dark and exposure have the same NFRAMES and GROUPGAP, group is subtracted from group.  Otherwise NFRAMES dark
+    groups are averaged for each group of the exposure and GROUPGAP are passed over.  A dark that is too short is
+    continued along the line through its last two groups.  MIRI darks hold a ramp for each integration; integrations
+    beyond the last, and all but those of the first segment, use the last.  NaN counts as zero.
+
+    The average dark current (parameter, else plane, else scalar of the reference) goes on to the ramp fit; a plane is
+    never used, as in the official step, whose shape test it cannot pass.
+    """
+    dark = refs.get(DarkReference)
+    if dark is None:
+        raise Skip("no dark reference")
+    nframes = int(ramp.metadata.require("exposure.nframes"))
+    groupgap = int(ramp.metadata.get("exposure.groupgap", 0))
+    _set_average(ramp, params, dark)
+    if dark.nframes > nframes or dark.groupgap > groupgap:
+        raise Skip("the dark has a larger NFRAMES or GROUPGAP than the exposure")
+    if dark.data.shape[-2:] != ramp.data.shape[-2:]:
+        raise InvalidReference(
+            f"frames have shape {dark.data.shape[-2:]}, the exposure's {ramp.data.shape[-2:]}",
+            file=dark.file,
+            remedy="darks are not cut: override it with one of this subarray",
+        )
+    ramps = dark.data if dark.data.ndim == 4 else dark.data[None]
+    by_integration = dark.data.ndim == 4
+    averaged = (dark.nframes, dark.groupgap) != (nframes, groupgap)
+    if averaged:
+        used = min(len(ramps), ramp.nints) if by_integration else 1
+        ramps = _averaged(ramps, used, ramp.ngroups, nframes, groupgap)
+    start = int(ramp.metadata.get("exposure.integration_start", 1))
+    for index, integration in enumerate(ramp.data):
+        first_segment = start == 1 and index < len(ramps)
+        plane = ramps[index if first_segment else -1] if by_integration else ramps[0]
+        if plane.shape[0] >= ramp.ngroups:
+            kernels.subtract_ramp(integration, plane, ramp.ngroups)
+        else:
+            kernels.subtract_extrapolated_ramp(integration, plane)
+    flags = dark.dq.reshape(-1, *dark.dq.shape[-2:])
+    superstripe = ramp.pixeldq.ndim == 3
+    ramp.pixeldq |= dark.dq if superstripe else np.bitwise_or.reduce(flags, axis=0)
+    if params.dark_output is not None:
+        ramp.side_products[params.dark_output] = _side_product(ramp, dark, ramps, nframes, groupgap)
+    return ramp
+
+
+def _set_average(ramp: Ramp, params: DarkCurrentParameters, dark: DarkReference) -> None:
+    value = params.average_dark_current
+    if value is None and (dark.average_dark_current is None or np.ndim(dark.average_dark_current) == 0):
+        value = float(dark.average_dark_current or 0.0)
+    if value is not None:
+        ramp.average_dark_current = np.full(ramp.data.shape[-2:], value, np.float32)
+
+
+def _averaged(ramps: Float32, used: int, ngroups: int, nframes: int, groupgap: int) -> Float32:
+    """Darks ``(nints, ngroups, ny, nx)`` averaged to the exposure's groups; those not `used` are zero."""
+    _, known, ny, nx = ramps.shape
+    needed = ngroups * nframes + (ngroups - 1) * groupgap
+    out = np.zeros((len(ramps), ngroups, ny, nx), np.float32)
+    last = max(known, ceil(needed))
+    for integration in range(used):
+        for group in range(ngroups):
+            start = group * (nframes + groupgap)
+            stop = min(start + nframes, last)
+            kernels.average_frames(ramps[integration], start, stop, out[integration, group])
+    return out
+
+
+def _side_product(ramp: Ramp, dark: DarkReference, ramps: Float32, nframes: int, groupgap: int) -> SideProduct:
+    metadata = Metadata({"instrument": dict(ramp.metadata.get("instrument", {}))})
+    metadata.set("exposure.nframes", nframes)
+    metadata.set("exposure.groupgap", groupgap)
+    metadata.set("exposure.ngroups", int(ramps.shape[1]))
+    miri = ramp.metadata.instrument == "MIRI"
+    return SideProduct(
+        model="DarkMIRIModel" if miri else "DarkModel",
+        arrays={"data": ramps if miri else ramps[0], "dq": dark.dq},
+        metadata=metadata,
+    )
