@@ -34,12 +34,23 @@ def divide_flat(product: GuiderCube | GuiderRamp, params: FlatFieldParameters, r
         raise Skip("no flat reference")
     flat, flags = reference.data.copy(), reference.dq.copy()
     no_flat = np.uint32(dqflags.NO_FLAT_FIELD | dqflags.DO_NOT_USE)
-    invalid = ~np.isfinite(flat) | (flat == 0)
-    flags[invalid] |= no_flat
-    unusable = (flags & no_flat) != 0
-    flat[unusable] = 1.0
-    scale = flat if params.inverse else 1.0 / flat
-    product.data *= scale
-    product.err *= scale
+    flags[np.isnan(flat) | (flat == 0)] |= no_flat
+    flags[(flags & np.uint32(dqflags.NO_FLAT_FIELD)) != 0] |= np.uint32(dqflags.DO_NOT_USE)
+    flat[(flags & np.uint32(dqflags.DO_NOT_USE)) != 0] = 1.0
+    if params.inverse:
+        product.data *= flat
+    else:
+        product.data /= flat
+        flat_variance = product.data**2 / (flat * flat) * reference.err**2
+        product.err = np.sqrt(product.err**2 + flat_variance)
     product.dq |= flags
+    _match_flags(product)
     return product
+
+
+def _match_flags(product: GuiderCube) -> None:
+    """NaN wherever a pixel is unusable, DO_NOT_USE wherever every image is NaN."""
+    bad = np.isnan(product.data) | np.isnan(product.err) | ((product.dq & np.uint32(dqflags.DO_NOT_USE)) != 0)
+    product.data[bad] = np.nan
+    product.err[bad] = np.nan
+    product.dq[bad.all(axis=0)] |= np.uint32(dqflags.DO_NOT_USE)

@@ -69,7 +69,9 @@ def _differences(product: GuiderRamp, kind: str) -> Float32:
         last: Float32 = data[:, -4:].mean(axis=1)
         return last - data[:, :4].mean(axis=1)
     steps: Float32 = data[:, 1] - data[:, 0]
-    return np.minimum(steps[1], steps[0])[None] if kind.startswith("FGS_ID") else steps
+    if kind.startswith("FGS_ID"):
+        steps = np.minimum(steps[1], steps[0])[None]
+    return steps
 
 
 def _fitted(reference: Float32, shape: tuple[int, ...]) -> Float32:

@@ -13,6 +13,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
+from astropy.io import fits
 
 from jwcal.core.errors import InvalidReference, MissingReference
 from jwcal.core.metadata import Metadata
@@ -99,7 +100,11 @@ def decode(path: Path, kind: type[AnyReference], target: Subarray | None) -> Any
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with getattr(datamodels, kind.model)(str(path)) as model:
+            name = kind.model
+            if kind.models:
+                instrument = str(fits.getval(path, "INSTRUME")).upper()
+                name = kind.models.get(instrument, name)
+            with getattr(datamodels, name)(str(path)) as model:
                 model.meta.filename = path.name
                 return kind.decode(model, target)
     except InvalidReference:

@@ -39,7 +39,9 @@ class Reference:
 
     reftype: ClassVar[str] = ""
     model: ClassVar[str] = ""
-    """stdatamodels class that reads the file; empty for the class the file names."""
+    """stdatamodels class that reads the file."""
+    models: ClassVar[dict[str, str]] = {}
+    """Classes of instruments that have one of their own."""
     file: str = ""
     """Base name of the file it came from."""
 
@@ -144,6 +146,7 @@ class DarkReference(Reference):
 
     reftype: ClassVar[str] = "dark"
     model: ClassVar[str] = "DarkModel"
+    models: ClassVar[dict[str, str]] = {"MIRI": "DarkMIRIModel", "NIRSPEC": "DarkNirspecModel"}
     data: Float32
     dq: UInt32
     """``(ny, nx)``, MIRI ``(nints, 1, ny, nx)``."""
@@ -300,12 +303,14 @@ class FlatReference(Reference):
     model: ClassVar[str] = "FlatModel"
     data: Float32
     dq: UInt32
+    err: Float32
 
     @classmethod
     def decode(cls, model: Any, target: Subarray | None) -> Self:
         return cls(
             data=_plane(model, "data", target, np.float32),
             dq=_plane(model, "dq", target, np.uint32),
+            err=_plane(model, "err", target, np.float32),
             file=model.meta.filename,
         )
 

@@ -1,0 +1,304 @@
+"""Two-point-difference search for jumps in ramps ``(nints, ngroups, ny, nx)``; rows in parallel.
+
+Differences are formed in single precision in electrons and judged in double precision.  Flagged samples that make
+their neighbours suspicious carry the bit `SPREAD` until `spread_to_neighbours` has used and cleared it.
+"""
+
+import numpy as np
+from numba import njit, prange
+
+from jwcal.detector1.kernels.selection import insertion_sort, median
+
+DO_NOT_USE = np.uint8(1)
+SATURATED = np.uint8(2)
+JUMP_DET = np.uint8(4)
+SPREAD = np.uint8(16)
+_UNUSABLE = np.uint8(3)
+_TILE = 64
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def every_pixel_has(plane, flag):
+    """Whether `flag` is set in every pixel of ``(ny, nx)``."""
+    for y in range(plane.shape[0]):
+        for x in range(plane.shape[1]):
+            if (plane[y, x] & flag) == 0:
+                return False
+    return True
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _load(data, groupdq, gain, y, x0, x1, differences):
+    """Differences in electrons of the pixels ``x0:x1`` of a row as ``(pixel, nints * (ngroups - 1))``; NaN if unusable."""
+    nints, ngroups = data.shape[0], data.shape[1]
+    previous = np.empty(_TILE, np.float32)
+    for i in range(nints):
+        for g in range(ngroups):
+            for x in range(x0, x1):
+                value = np.float32(data[i, g, y, x] * gain[y, x])
+                if (groupdq[i, g, y, x] & _UNUSABLE) != 0:
+                    value = np.float32(np.nan)
+                if g > 0:
+                    differences[x - x0, i * (ngroups - 1) + g - 1] = value - previous[x - x0]
+                previous[x - x0] = value
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _gather(values, work):
+    """Copy the numbers among `values` to `work`; returns how many there are."""
+    n = 0
+    for value in values:
+        if not np.isnan(value):
+            work[n] = value
+            n += 1
+    return n
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _noise(rate, read_variance, nframes):
+    sigma = np.sqrt(np.abs(rate) + np.float64(read_variance) / nframes)
+    return np.nan if sigma == 0.0 else sigma
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _mark(groupdq, i, g, y, x, ratio, low, high):
+    """Note a flagged sample whose size makes its neighbours suspicious; True if it does."""
+    if low < ratio < high:
+        groupdq[i, g, y, x] |= SPREAD
+        return True
+    return False
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _flag_all_above(groupdq, differences, middle, sigma, threshold, y, x, nd):
+    for k in range(differences.size):
+        if np.abs(np.float64(differences[k]) - middle) / sigma > threshold:
+            groupdq[k // nd, k % nd + 1, y, x] |= JUMP_DET
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _iterate(groupdq, differences, work, read_variance, nframes, thresholds, y, x, nd):
+    """Flag the largest outlier, look again without it, until none is left.
+
+    `thresholds` holds the limits for two, three, and four or more usable differences.
+    """
+    total = differences.size
+    for k in range(total):
+        differences[k] = np.abs(differences[k])
+    for step in range(total):
+        n = _gather(differences, work)
+        if n < 2:
+            return
+        insertion_sort(work, n)
+        largest, smallest = work[n - 1], work[0]
+        if n >= 4:
+            kept = n
+            while kept > 0 and work[kept - 1] == largest:
+                kept -= 1
+            middle = np.nan
+            if kept > 0:
+                middle = 0.5 * (np.float64(work[(kept - 1) // 2]) + np.float64(work[kept // 2]))
+        elif n == 3:
+            middle = np.float64(work[1])
+        else:
+            middle = np.float64(smallest)
+        if step > 0:
+            middle = np.float64(np.float32(middle))
+        sigma = _noise(middle, read_variance, nframes)
+        threshold = thresholds[min(n, 4) - 2]
+        above = np.abs(np.float64(np.float32(np.float64(largest) - middle))) / sigma
+        below = np.abs(np.float64(np.float32(np.float64(smallest) - middle))) / sigma
+        worst = max(above, below)
+        if not worst > threshold:
+            return
+        for k in range(total):
+            ratio = np.abs(np.float64(np.float32(np.float64(differences[k]) - middle))) / sigma
+            if ratio == worst:
+                groupdq[k // nd, k % nd + 1, y, x] |= JUMP_DET
+                differences[k] = np.float32(np.nan)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _clip_group(groupdq, differences, work, threshold, g, y, x, nd):
+    """Sigma-clip the differences of group `g` over the integrations (all groups for ``g < 0``), at most five times."""
+    nints = differences.size // nd
+    n = 0
+    for i in range(nints):
+        for k in range(nd if g < 0 else 1):
+            value = differences[i * nd + (k if g < 0 else g)]
+            if not np.isnan(value):
+                work[n] = value
+                n += 1
+    lower, upper = -np.inf, np.inf
+    for _ in range(5):
+        if n == 0:
+            break
+        mean = 0.0
+        for k in range(n):
+            mean += np.float64(work[k])
+        mean /= n
+        variance = 0.0
+        for k in range(n):
+            variance += (np.float64(work[k]) - mean) ** 2
+        spread = np.sqrt(variance / n)
+        middle = median(work, n)
+        lower, upper = middle - threshold * spread, middle + threshold * spread
+        kept = 0
+        for k in range(n):
+            if lower <= np.float64(work[k]) <= upper:
+                work[kept] = work[k]
+                kept += 1
+        if kept == n:
+            break
+        n = kept
+    for i in range(nints):
+        for k in range(nd if g < 0 else 1):
+            group = k if g < 0 else g
+            value = np.float64(differences[i * nd + group])
+            if value < lower or value > upper:
+                groupdq[i, group + 1, y, x] |= JUMP_DET
+
+
+SINGLE_PASS, ITERATIVE, CLIP_INTEGRATIONS, CLIP_ALL = 0, 1, 2, 3
+
+
+@njit(parallel=True, nogil=True, cache=True, error_model="numpy")
+def find_jumps(data, groupdq, gain, noise, nframes, method, thresholds, spread, medians, sigmas, counts, marked):
+    """Flag jumps; fills the median difference and its noise ``(ny, nx)``, jumps per row and planes to spread.
+
+    Parameters
+    ----------
+    gain, noise
+        e-/DN and CDS read noise in e-, both ``(ny, nx)``.
+    thresholds
+        Limits in sigma for two, three, and four or more usable differences.
+    spread
+        Range of sizes in sigma that makes neighbours suspicious; empty (0, 0) for none.
+    """
+    nints, ngroups, ny, nx = data.shape
+    nd = ngroups - 1
+    for y in prange(ny):
+        differences = np.empty((_TILE, nints * nd), np.float32)
+        signed = np.empty(nints * nd, np.float32)
+        work = np.empty(nints * nd, np.float32)
+        found = 0
+        for x0 in range(0, nx, _TILE):
+            x1 = min(x0 + _TILE, nx)
+            _load(data, groupdq, gain, y, x0, x1, differences)
+            for x in range(x0, x1):
+                row = differences[x - x0]
+                n = _gather(row, work)
+                low, high = np.inf, -np.inf
+                for k in range(n):
+                    low = min(low, np.float64(work[k]))
+                    high = max(high, np.float64(work[k]))
+                middle = median(work, n)
+                read_variance = np.float32(noise[y, x] * noise[y, x])
+                sigma = _noise(middle, read_variance, nframes)
+                medians[y, x] = middle
+                sigmas[y, x] = sigma
+                if method == SINGLE_PASS:
+                    if (high - middle) / sigma > thresholds[2] or (middle - low) / sigma > thresholds[2]:
+                        _flag_all_above(groupdq, row, middle, sigma, thresholds[2], y, x, nd)
+                elif method == ITERATIVE:
+                    signed[:] = row
+                    _iterate(groupdq, signed, work, read_variance, nframes, thresholds, y, x, nd)
+                elif method == CLIP_ALL:
+                    _clip_group(groupdq, row, work, thresholds[2], -1, y, x, nd)
+                else:
+                    for g in range(nd):
+                        _clip_group(groupdq, row, work, thresholds[2], g, y, x, nd)
+            for i in range(nints):
+                for g in range(ngroups):
+                    for x in range(x0, x1):
+                        if (groupdq[i, g, y, x] & JUMP_DET) != 0:
+                            found += 1
+                            if g > 0:
+                                value = np.float64(differences[x - x0, i * nd + g - 1])
+                                ratio = np.abs(value - medians[y, x]) / sigmas[y, x]
+                                if _mark(groupdq, i, g, y, x, ratio, spread[0], spread[1]):
+                                    marked[i, g, y] = True
+        counts[y] = found
+
+
+@njit(parallel=True, nogil=True, cache=True, error_model="numpy")
+def clear_jumps(plane):
+    """Clear flags that are exactly JUMP_DET in a plane whose every pixel is flagged."""
+    for y in prange(plane.shape[0]):
+        for x in range(plane.shape[1]):
+            if (plane[y, x] & ~SPREAD) == JUMP_DET:
+                plane[y, x] = 0
+
+
+@njit(parallel=True, nogil=True, cache=True, error_model="numpy")
+def spread_to_neighbours(groupdq, marked):
+    """Set JUMP_DET in the four neighbours of marked samples where they are usable."""
+    nints, ngroups, ny, nx = groupdq.shape
+    for y in prange(ny):
+        for i in range(nints):
+            for g in range(1, ngroups):
+                here = marked[i, g, y]
+                above = y > 0 and marked[i, g, y - 1]
+                below = y < ny - 1 and marked[i, g, y + 1]
+                if not (here or above or below):
+                    continue
+                for x in range(nx):
+                    if (groupdq[i, g, y, x] & _UNUSABLE) != 0:
+                        continue
+                    hit = above and (groupdq[i, g, y - 1, x] & SPREAD) != 0
+                    hit = hit or (below and (groupdq[i, g, y + 1, x] & SPREAD) != 0)
+                    if here:
+                        hit = hit or (x > 0 and (groupdq[i, g, y, x - 1] & SPREAD) != 0)
+                        hit = hit or (x < nx - 1 and (groupdq[i, g, y, x + 1] & SPREAD) != 0)
+                    if hit:
+                        groupdq[i, g, y, x] |= JUMP_DET
+
+
+@njit(parallel=True, nogil=True, cache=True, error_model="numpy")
+def flag_after_jumps(data, groupdq, gain, medians, size1, groups1, size2, groups2):
+    """Flag groups after jumps of at least `size1` (`size2`) electrons, `groups1` (`groups2`) of them."""
+    nints, ngroups, ny, nx = data.shape
+    for y in prange(ny):
+        for i in range(nints):
+            for x in range(nx):
+                last = -1
+                for g in range(1, ngroups):
+                    flags = groupdq[i, g, y, x]
+                    if (flags & JUMP_DET) != 0 and ((flags | groupdq[i, g - 1, y, x]) & _UNUSABLE) == 0:
+                        now = np.float32(data[i, g, y, x] * gain[y, x])
+                        before = np.float32(data[i, g - 1, y, x] * gain[y, x])
+                        size = np.float64(np.float32(now - before)) - medians[y, x]
+                        if size >= size1:
+                            last = max(last, g + groups1)
+                        if size >= size2:
+                            last = max(last, g + groups2)
+                    if g <= last and (flags & _UNUSABLE) == 0:
+                        groupdq[i, g, y, x] |= SPREAD  # not JUMP_DET yet: later groups test the flags as they were
+                for g in range(1, ngroups):
+                    if (groupdq[i, g, y, x] & SPREAD) != 0:
+                        groupdq[i, g, y, x] = (groupdq[i, g, y, x] & ~SPREAD) | JUMP_DET
+
+
+@njit(parallel=True, nogil=True, cache=True, error_model="numpy")
+def clear_marks(groupdq, marked):
+    """Remove the SPREAD marks."""
+    nints, ngroups, ny, nx = groupdq.shape
+    for y in prange(ny):
+        for i in range(nints):
+            for g in range(ngroups):
+                if marked[i, g, y]:
+                    for x in range(nx):
+                        groupdq[i, g, y, x] &= ~SPREAD
+
+
+@njit(parallel=True, nogil=True, cache=True, error_model="numpy")
+def drop_conflicts(groupdq):
+    """Clear JUMP_DET wherever DO_NOT_USE or SATURATED is set too."""
+    nints, ngroups, ny, nx = groupdq.shape
+    for y in prange(ny):
+        for i in range(nints):
+            for g in range(ngroups):
+                for x in range(nx):
+                    flags = groupdq[i, g, y, x]
+                    if (flags & _UNUSABLE) != 0:
+                        groupdq[i, g, y, x] = flags & ~JUMP_DET

@@ -1,0 +1,1 @@
+"""Events that hit many pixels at once: snowballs and showers."""

@@ -1,0 +1,212 @@
+"""Cosmic rays and other jumps in ramps."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from pydantic import Field
+
+from jwcal.core import dqflags
+from jwcal.core.array_types import Float32, Float64
+from jwcal.core.data import Ramp
+from jwcal.core.references.reference_set import ReferenceSet
+from jwcal.core.references.types import GainReference, ReadnoiseReference
+from jwcal.core.step import Skip, StepParameters, step
+from jwcal.detector1.kernels import jump as kernels
+from jwcal.detector1.large_events.showers import flag_showers
+from jwcal.detector1.large_events.snowballs import flag_snowballs
+
+
+class JumpParameters(StepParameters):
+    """Parameters of jump."""
+
+    rejection_threshold: float = Field(default=4.0, ge=0)
+    """Size of a jump in sigma, with four or more usable differences."""
+    three_group_rejection_threshold: float = Field(default=6.0, ge=0)
+    """The same with two usable differences."""
+    four_group_rejection_threshold: float = Field(default=5.0, ge=0)
+    """The same with three usable differences."""
+    maximum_cores: str = "1"
+    """Accepted for compatibility: threads are set for the whole run."""
+    flag_4_neighbors: bool = True
+    """Flag the four neighbours of jumps within the two limits below."""
+    max_jump_to_flag_neighbors: float = 1000.0
+    """Largest jump in sigma whose neighbours are flagged."""
+    min_jump_to_flag_neighbors: float = 10.0
+    """Smallest jump in sigma whose neighbours are flagged."""
+    after_jump_flag_dn1: float = 0.0
+    """Jump in DN after which groups are flagged, first pair."""
+    after_jump_flag_time1: float = 0.0
+    """Seconds flagged after such a jump, first pair."""
+    after_jump_flag_dn2: float = 0.0
+    """Jump in DN after which groups are flagged, second pair."""
+    after_jump_flag_time2: float = 0.0
+    """Seconds flagged after such a jump, second pair."""
+    expand_large_events: bool = False
+    """Find snowballs and flag their halos (near-infrared detectors)."""
+    min_sat_area: float = 1.0
+    """Smallest saturated core of a snowball in pixels."""
+    min_jump_area: float = 5.0
+    """Smallest area of a large event in pixels."""
+    expand_factor: float = 2.0
+    """Growth of the flagged ellipse around a snowball."""
+    use_ellipses: bool = False
+    """Deprecated, without effect."""
+    sat_required_snowball: bool = True
+    """A snowball must have a saturated core."""
+    min_sat_radius_extend: float = 2.5
+    """Smallest core (pixels) whose saturation is extended."""
+    sat_expand: int = 2
+    """Pixels added to the radius of a saturated core."""
+    edge_size: int = 25
+    """Distance from the edge (pixels) within which no saturated core is required."""
+    mask_snowball_core_next_int: bool = True
+    """Flag the cores in the next integration."""
+    snowball_time_masked_next_int: int = 4000
+    """Seconds for which they are flagged there."""
+    find_showers: bool = False
+    """Find showers (MIRI)."""
+    max_shower_amplitude: float = 4.0
+    """Documented limit in DN/s; see the notes: the official step does not use it."""
+    extend_snr_threshold: float = 1.2
+    """Signal to noise of a shower after smoothing."""
+    extend_min_area: int = 90
+    """Smallest shower in pixels."""
+    extend_inner_radius: float = 1.0
+    """Inner radius of the smoothing ring in pixels."""
+    extend_outer_radius: float = 2.6
+    """Width of the smoothing ring in pixels."""
+    extend_ellipse_expand_ratio: float = 1.1
+    """Growth of the flagged ellipse around a shower."""
+    time_masked_after_shower: float = 15.0
+    """Seconds flagged after a shower."""
+    min_diffs_single_pass: int = 10
+    """Usable differences from which one pass suffices."""
+    max_extended_radius: int = 200
+    """Largest radius of a large event in pixels."""
+    minimum_groups: int = 3
+    """Accepted for compatibility: the official step always takes 3."""
+    minimum_sigclip_groups: int = 100
+    """Integrations (or groups) from which sigma clipping replaces the noise model."""
+    only_use_ints: bool = True
+    """Clip each group over the integrations; otherwise over all groups and integrations."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    """Groups that can be used at all."""
+
+    usable_groups: int
+    total_groups: int
+
+
+@step("jump", params=JumpParameters, references=(GainReference, ReadnoiseReference), official="jwst.jump.JumpStep")
+def detect_jumps(ramp: Ramp, params: JumpParameters, refs: ReferenceSet) -> Ramp:
+    """Find cosmic-ray hits as outliers among the differences of successive groups, and flag them JUMP_DET.
+
+    In electrons, the noise of a difference is ``sigma = sqrt(|m| + RN^2 / NFRAMES)``, with ``m`` the pixel's median
+    difference over all integrations and RN the CDS read noise.  With `min_diffs_single_pass` or more usable
+    differences every one further from ``m`` than `rejection_threshold` sigma is flagged at once.  With fewer, the
+    largest outlier is flagged and the rest looked at again until none is left.  With `minimum_sigclip_groups` or
+    more integrations (groups, without `only_use_ints`) differences are sigma-clipped instead.
+    The method is that of Anderson & Gordon 2011, PASP 123, 1237.
+
+    Then neighbours of sizeable jumps, groups after large ones, snowballs and showers are flagged as the parameters
+    say.  JUMP_DET never stands beside SATURATED or DO_NOT_USE.  The header gets the rates of jumps (PRIMECRS, per
+    1000 pixels and second) and of large events (EXTNCRS, per million pixels and second).
+
+    Reproduced behaviour of the official step: `max_shower_amplitude` and `minimum_groups` have no effect.
+    """
+    nints, ngroups, ny, nx = ramp.data.shape
+    if ngroups <= 2:
+        raise Skip("fewer than 3 groups")
+    gain, noise = refs.require(GainReference).data, refs.require(ReadnoiseReference).data
+    bad_gain = ~(gain > 0)
+    ramp.pixeldq[..., bad_gain] |= np.uint32(dqflags.NO_GAIN_VALUE | dqflags.DO_NOT_USE)
+    noise_electrons = noise * gain
+    group_time = ramp.metadata.require_number("exposure.group_time", positive=True)
+    cosmic_rays = _find(ramp, params, gain, noise_electrons, group_time)
+    kernels.drop_conflicts(ramp.groupdq)
+    events = 0
+    if params.expand_large_events:
+        events = flag_snowballs(ramp.groupdq, params, group_time)
+    if params.find_showers:
+        events = flag_showers(ramp, params, gain, noise_electrons, group_time)
+    unusable = sum(kernels.every_pixel_has(plane, kernels.DO_NOT_USE) for cube in ramp.groupdq for plane in cube)
+    groups = nints * ngroups - unusable - nints
+    if groups >= 1:
+        exposure = group_time * groups * ny * nx
+        ramp.metadata.set("exposure.primary_cosmic_rays", 1000 * cosmic_rays / exposure)
+        ramp.metadata.set("exposure.extended_emission_events", 1e6 * events / exposure)
+    return ramp
+
+
+def _find(ramp: Ramp, params: JumpParameters, gain: Float32, noise: Float32, group_time: float) -> int:
+    """All but the large events; returns the number of jumps before neighbours are flagged."""
+    nints, ngroups, ny, nx = ramp.data.shape
+    counts = _count_groups(ramp)
+    method = _method(params, counts, nints)
+    if method is None:
+        return -99  # what the official step then puts into PRIMECRS
+    nframes = float(ramp.metadata.require("exposure.nframes"))
+    thresholds = np.array(
+        [params.three_group_rejection_threshold, params.four_group_rejection_threshold, params.rejection_threshold]
+    )
+    spread = np.zeros(2)
+    if params.flag_4_neighbors:
+        spread[:] = params.min_jump_to_flag_neighbors, params.max_jump_to_flag_neighbors
+    medians: Float64 = np.empty((ny, nx))
+    sigmas: Float64 = np.empty((ny, nx))
+    jumps = np.zeros(ny, np.int64)
+    marked = np.zeros((nints, ngroups, ny), bool)
+    kernels.find_jumps(
+        ramp.data, ramp.groupdq, gain, noise, nframes, method, thresholds, spread, medians, sigmas, jumps, marked
+    )
+    if method in (kernels.CLIP_INTEGRATIONS, kernels.CLIP_ALL):
+        jumps[0] -= _clear_flagged_groups(ramp)
+    if marked.any():
+        kernels.spread_to_neighbours(ramp.groupdq, marked)
+        kernels.clear_marks(ramp.groupdq, marked)
+    groups1 = int(params.after_jump_flag_time1 // group_time)
+    groups2 = int(params.after_jump_flag_time2 // group_time)
+    if groups1 > 0 or groups2 > 0:
+        middle_gain = float(np.nanmedian(gain))
+        kernels.flag_after_jumps(
+            ramp.data,
+            ramp.groupdq,
+            gain,
+            medians,
+            params.after_jump_flag_dn1 * middle_gain,
+            groups1,
+            params.after_jump_flag_dn2 * middle_gain,
+            groups2,
+        )
+    return int(jumps.sum())
+
+
+def _count_groups(ramp: Ramp) -> _Counts:
+    """Groups in which not every pixel is unusable: the fewest of an integration, and all of them."""
+    unusable = [sum(kernels.every_pixel_has(plane, kernels.DO_NOT_USE) for plane in cube) for cube in ramp.groupdq]
+    return _Counts(ramp.ngroups - max(unusable), ramp.nints * ramp.ngroups - sum(unusable))
+
+
+def _method(params: JumpParameters, counts: _Counts, nints: int) -> int | None:
+    """How to search; None where there is too little to search in."""
+    clip = nints if params.only_use_ints else counts.total_groups
+    if clip >= params.minimum_sigclip_groups:
+        return int(kernels.CLIP_INTEGRATIONS if params.only_use_ints else kernels.CLIP_ALL)
+    if counts.usable_groups < 3:
+        return None
+    single = counts.usable_groups - 1 >= params.min_diffs_single_pass
+    return int(kernels.SINGLE_PASS if single else kernels.ITERATIVE)
+
+
+def _clear_flagged_groups(ramp: Ramp) -> int:
+    """After clipping: groups whose every pixel is flagged lose their JUMP_DET; returns how many flags went."""
+    cleared = 0
+    for cube in ramp.groupdq:
+        for plane in cube:
+            if kernels.every_pixel_has(plane, np.uint8(kernels.JUMP_DET | kernels.DO_NOT_USE)):
+                before = int(np.count_nonzero(plane & kernels.JUMP_DET))
+                kernels.clear_jumps(plane)
+                cleared += before - int(np.count_nonzero(plane & kernels.JUMP_DET))
+    return cleared
