@@ -1,0 +1,1 @@
+"""Ramp fitting: what prepares ramps for the kernels and packs what they return."""
