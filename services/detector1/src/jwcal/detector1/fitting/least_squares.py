@@ -1,6 +1,7 @@
 """Ordinary least squares on the segments of ramps: preparation, fit, optional results."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -110,7 +111,7 @@ def usable_groups(ramp: Ramp, *, suppress: bool) -> Groups | None:
 
 
 def integration_times(ramp: Ramp) -> tuple[float, float, float]:
-    """Integration time (s) of a group, of a lone first group and of a zeroframe; single precision as the official fit."""
+    """Integration time (s) of a group, of a lone first group and of a zeroframe, from single-precision keywords."""
     group_time = np.float32(ramp.metadata.require_number("exposure.group_time", positive=True))
     frame_time = np.float32(ramp.metadata.require_number("exposure.frame_time", positive=True))
     nframes = ramp.metadata.require_number("exposure.nframes", positive=True)
@@ -127,7 +128,7 @@ def _pedestal_time(ramp: Ramp) -> float:
 def _empty_results(ramp: Ramp) -> tuple[RateImage, RateCube]:
     nints, _, ny, nx = ramp.data.shape
 
-    def planes(shape: tuple[int, ...]) -> dict[str, Float32]:
+    def planes(shape: tuple[int, ...]) -> dict[str, Any]:
         return {name: np.empty(shape, np.float32) for name in ("data", "err", "var_poisson", "var_rnoise")}
 
     rate = RateImage(**planes((ny, nx)), dq=np.empty((ny, nx), np.uint32), metadata=ramp.metadata)
