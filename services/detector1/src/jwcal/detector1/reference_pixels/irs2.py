@@ -6,7 +6,9 @@ pixels saw of the noise is filtered by measured frequency responses and subtract
 Source: Rauscher et al. 2017, PASP 129, 105003; Moseley et al. 2010, Proc. SPIE 7742.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -191,14 +193,15 @@ def correct_ramp(ramp: Ramp, reference: Irs2Reference, *, keep_reference_pixels:
     packed = ramp.data.reshape(-1)[: nints * ngroups * lines.size * FULL].reshape(nints, ngroups, lines.size, FULL)
     packed_dq = ramp.groupdq.reshape(-1)[: packed.size].reshape(packed.shape)
     # the result is packed to the front of the same memory: no group is overwritten before it is read
-    worker = _Corrector(layout, weights)
     mean = np.empty((LINES, FULL))
-    for i in range(nints):
-        kernels.mean_frame(ramp.data[i], mean)
-        for g in range(ngroups):
-            flags = ramp.groupdq[i, g][lines]
-            worker.correct(ramp.data[i, g], mean, lines, with_mean, packed[i, g])
-            packed_dq[i, g] = flags
+    with ThreadPoolExecutor(max_workers=2, thread_name_prefix="irs2") as pool:
+        worker = _Corrector(layout, weights, pool)
+        for i in range(nints):
+            kernels.mean_frame(ramp.data[i], mean)
+            for g in range(ngroups):
+                flags = ramp.groupdq[i, g][lines]
+                worker.correct(ramp.data[i, g], mean, lines, with_mean, packed[i, g])
+                packed_dq[i, g] = flags
     ramp.data = packed
     ramp.groupdq = packed_dq
     ramp.pixeldq = np.ascontiguousarray(ramp.pixeldq[lines])
@@ -247,7 +250,8 @@ def _low_pass() -> Float32:
 class _Corrector:
     """Corrects one frame after the other with the same work arrays."""
 
-    def __init__(self, layout: Layout, weights: _Weights) -> None:
+    def __init__(self, layout: Layout, weights: _Weights, pool: ThreadPoolExecutor) -> None:
+        self._pool = pool
         self._layout = layout
         self._weights = weights
         self._series = np.empty((OUTPUTS, FULL, CLOCK), np.float32)
@@ -264,18 +268,17 @@ class _Corrector:
         layout, series = self._layout, self._series
         kernels.to_series(frame, mean, layout.outputs, layout.positions, layout.flipped, series)
         kernels.remove_lines(series)
-        self._interpolate(series[0])
         for output, spread in enumerate(self._references, start=1):
             kernels.reference_series(series[output], self._targets, self._sources, spread)
-        workers = scipy.fft.get_workers()
-        spectrum = scipy.fft.rfft(series[0].reshape(-1), workers=workers)
-        spectra = scipy.fft.rfft(self._references.reshape(OUTPUTS - 1, -1), axis=1, workers=2, overwrite_x=True)
-        spectra *= self._weights.pixels
-        spectra += self._weights.output * spectrum
-        noise = scipy.fft.irfft(spectra, n=LENGTH, axis=1, workers=2, overwrite_x=True)
+        # long transforms one by one: several at once in one call would share, and overrun, the caches
+        spectra = [self._pool.submit(scipy.fft.rfft, spread.reshape(-1)) for spread in self._references]
+        self._interpolate(series[0])
+        output_spectrum = scipy.fft.rfft(series[0].reshape(-1))
+        ready = [future.result() for future in spectra]
+        noise = list(self._pool.map(self._noise, range(OUTPUTS - 1), ready, repeat(output_spectrum)))
         kernels.from_series(
             series,
-            noise.reshape(OUTPUTS - 1, FULL, CLOCK),
+            np.stack(noise).reshape(OUTPUTS - 1, FULL, CLOCK),
             mean,
             lines,
             layout.outputs,
@@ -284,6 +287,13 @@ class _Corrector:
             layout.flipped,
             result,
         )
+
+    def _noise(self, output: int, pixels: NDArray[np.complex64], reference: NDArray[np.complex64]) -> Float32:
+        """Time series of the noise of an output from the spectra of its reference pixels and the reference output."""
+        pixels *= self._weights.pixels[output]
+        pixels += self._weights.output[output] * reference
+        noise: Float32 = scipy.fft.irfft(pixels, n=LENGTH, overwrite_x=True)
+        return noise
 
     def _interpolate(self, output: Float32) -> None:
         """Fill the pauses and reference samples of the reference output in place."""
