@@ -115,11 +115,12 @@ def fit_details(
                         crmag[i, n, y, x] = np.float64(values[at + g, 0]) - np.float64(values[at + g - 1, 0])
                         n += 1
                 _, unusable, _ = ramp_flags(flags, 0, i * used, used, kinds[i, 0])
-                ground = values[at, 0] - np.float64(slopes[i, y, x]) * pedestal_time
-                pedestal[i, y, x] = 0.0 if np.isnan(ground) else ground
                 if unusable == used or (flags[i * used, 0] & SATURATED) != 0:
+                    pedestal[i, y, x] = 0.0
                     continue
                 kept, _ = find_segments(flags, 0, i * used, used, starts, ends)
+                inverse = 0.0
+                weighted = 0.0
                 for k in range(kept):
                     e_per_dn = np.float64(gain[y, x])
                     noise = np.float64(read_noise[y, x])
@@ -135,3 +136,9 @@ def fit_details(
                     yint[i, k, y, x] = b
                     sigyint[i, k, y, x] = sb
                     weights[i, k, y, x] = 1.0 / vr
+                    inverse += 1.0 / vr
+                    weighted += s / vr
+                mean = weighted / inverse if kept > 0 else 0.0
+                ground = values[at, 0] - mean * pedestal_time
+                unknown = np.isnan(slopes[i, y, x]) or np.isnan(ground)
+                pedestal[i, y, x] = 0.0 if unknown else ground
