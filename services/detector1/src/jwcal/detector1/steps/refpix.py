@@ -8,7 +8,7 @@ from jwcal.core.data import Ramp
 from jwcal.core.references.reference_set import ReferenceSet
 from jwcal.core.references.types import Irs2Reference, SirsKernelReference
 from jwcal.core.step import Skip, StepParameters, step
-from jwcal.detector1.reference_pixels import mid_infrared, near_infrared
+from jwcal.detector1.reference_pixels import irs2, mid_infrared, near_infrared
 from jwcal.detector1.reference_pixels.axes import FULL
 
 
@@ -64,7 +64,7 @@ def subtract_reference_pixels(ramp: Ramp, params: RefPixParameters, refs: Refere
     """
     ny, nx = ramp.data.shape[-2:]
     if ramp.metadata.is_irs2:
-        raise Skip("the IRS2 correction is not available yet")
+        return _correct_irs2(ramp, params, refs)
     if ramp.metadata.instrument == "MIRI":
         if (ny, nx) != (mid_infrared.ROWS, mid_infrared.COLUMNS):
             raise Skip("MIRI subarrays have no reference pixel correction")
@@ -79,6 +79,19 @@ def subtract_reference_pixels(ramp: Ramp, params: RefPixParameters, refs: Refere
         unusable = ramp.zeroframe == 0
         near_infrared.correct_frames(ramp.zeroframe, ramp.pixeldq, ramp.metadata, params, sirs, starts=False)
         ramp.zeroframe[unusable] = 0
+    return ramp
+
+
+def _correct_irs2(ramp: Ramp, params: RefPixParameters, refs: ReferenceSet) -> Ramp:
+    irs2.check(ramp)
+    irs2.flag_bad_references(ramp, params.ovr_corr_mitigation_ftr)
+    if params.irs2_mean_subtraction:
+        irs2.subtract_mean_references(ramp, odd_even_columns=params.odd_even_columns, siglimit=params.siglimit)
+    irs2.replace_bad_references(ramp)
+    reference = refs.get(Irs2Reference)
+    if reference is None:
+        raise Skip("there is no refpix reference for IRS2")
+    irs2.correct_ramp(ramp, reference, keep_reference_pixels=params.preserve_irs2_refpix)
     return ramp
 
 
