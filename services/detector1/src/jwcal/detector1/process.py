@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from jwcal.core.data import Ramp, Rates
-from jwcal.core.errors import InvalidData, InvalidParameter
+from jwcal.core.errors import InvalidData, InvalidKeyword, InvalidParameter
 from jwcal.core.events import Listener, Progress, StepRecord, ignore
 from jwcal.core.executor import CancelToken, PlannedStep, execute, through
 from jwcal.core.products.read import ExposureFile, open_exposure
@@ -187,6 +187,13 @@ def _plan_name(plan: str | None, exposure: ExposureFile) -> str:
         return choose_plan(exposure.metadata, dark=plan is not None)
     if plan.upper() not in PLANS:
         raise InvalidParameter(f"there is no plan {plan!r}", remedy=f"choose one of: {', '.join(PLANS)}, DARK")
+    if (plan.upper() == "GUIDER") != exposure.is_guider:
+        raise InvalidKeyword(
+            f"plan {plan.upper()} is not for EXP_TYPE {exposure.metadata.exposure_type}",
+            file=exposure.path,
+            keyword="EXP_TYPE",
+            remedy="leave the choice of the plan to the header",
+        )
     return plan.upper()
 
 

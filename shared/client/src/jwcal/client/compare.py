@@ -84,7 +84,7 @@ def compare(a: Path, b: Path, *, rtol: float, sigma: float, ignored: frozenset[s
 
 def _open(path: Path) -> Any:
     try:
-        return fits.open(path, memmap=True)
+        return fits.open(path, memmap=False)
     except FileNotFoundError:
         raise UnreadableFile("there is no such file", file=path, remedy="check the path") from None
     except OSError as error:

@@ -37,16 +37,22 @@ class RunOptions:
 
 def run_files(options: RunOptions) -> int:
     """Run every file; a file that fails does not stop the others."""
+    from jwcal.core.parameters import PIPELINE, build
     from jwcal.detector1.settings import definitions
 
     plan = options.plan or arguments.pipeline_plan(options.pipeline)
     known = definitions()
     _check_steps([*options.skip, *([options.only_through] if options.only_through else [])], set(known))
     _check_products(options.files, options.output_dir)
+    parameters = arguments.parameters(options.settings, known)
+    for step, values in parameters.items():
+        if step != PIPELINE:
+            _check_steps([step], set(known))
+            build(known[step], values)
     keywords: dict[str, Any] = {
         "output_dir": options.output_dir,
         "plan": plan,
-        "parameters": arguments.parameters(options.settings, known),
+        "parameters": parameters,
         "parameter_files": options.parameter_files,
         "skip": options.skip,
         "only_through": options.only_through,
