@@ -107,6 +107,7 @@ def run(
         save_steps=save_steps,
         use_crds_parameters=use_crds_parameters,
     )
+    _check_overrides(overrides or {}, steps)
     steps = through(steps, only_through)
     references = _references(exposure, steps, in_context, overrides or {}, cache or shared_cache)
     opened = time.perf_counter()
@@ -171,6 +172,11 @@ def _references(
 ) -> CrdsReferences:
     active = [step for step in steps if not step.params.skip]
     kinds = tuple({kind for step in active for kind in step.definition.references})
+    target = Subarray.of_exposure(exposure.metadata, exposure.planes["SCI"].shape)
+    return CrdsReferences(exposure.metadata, kinds, target, context=context, cache=cache, overrides=dict(overrides))
+
+
+def _check_overrides(overrides: Mapping[str, str], steps: tuple[PlannedStep, ...]) -> None:
     types = {kind.reftype for step in steps for kind in step.definition.references}
     for reftype in overrides:
         if reftype not in types:
@@ -178,8 +184,6 @@ def _references(
                 f"no step of this plan uses a {reftype!r} reference",
                 remedy=f"choose one of: {', '.join(sorted(types))}",
             )
-    target = Subarray.of_exposure(exposure.metadata, exposure.planes["SCI"].shape)
-    return CrdsReferences(exposure.metadata, kinds, target, context=context, cache=cache, overrides=dict(overrides))
 
 
 def _plan_name(plan: str | None, exposure: ExposureFile) -> str:
