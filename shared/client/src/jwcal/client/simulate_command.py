@@ -16,9 +16,18 @@ def list_modes(*, as_json: bool) -> int:
         print_json({"modes": list(MODES)})
         return exit_codes.DONE
     rows = [
-        (name, mode.detector.name, mode.exp_type, mode.pattern.name, str(mode.shape)) for name, mode in MODES.items()
+        (
+            name,
+            mode.detector.name,
+            mode.exposure_type,
+            mode.subarray,
+            mode.readpatt,
+            f"{mode.nints} x {mode.ngroups} x {mode.shape[0]} x {mode.shape[1]}",
+        )
+        for name, mode in MODES.items()
     ]
-    print_table("", ("mode", "detector", "EXP_TYPE", "pattern", "shape"), rows)
+    columns = ("mode", "detector", "EXP_TYPE", "SUBARRAY", "READPATT", "integrations, groups, rows, columns")
+    print_table("", columns, rows)
     return exit_codes.DONE
 
 
@@ -41,6 +50,11 @@ def simulate_exposure(
     for name, value in (("--ngroups", ngroups), ("--nints", nints), ("--segments", segments)):
         if value is not None and value < 1:
             raise InvalidParameter(f"{name} {value} is below one", remedy="give one or more")
+    integrations = nints or MODES[mode].nints
+    if segments and segments > integrations:
+        raise InvalidParameter(
+            f"{integrations} integrations cannot be cut into {segments} segments", remedy="raise --nints"
+        )
     given: dict[str, Any] = {"ngroups": ngroups, "nints": nints, "segments": segments}
     made = simulate(mode, out, seed=seed, crds=crds, **{name: value for name, value in given.items() if value})
     exposures = [str(path) for path in made.exposures]

@@ -41,6 +41,7 @@ def default_context() -> str:
     pinned = os.environ.get("CRDS_CONTEXT")
     if pinned:
         return pinned
+    logging.getLogger("CRDS").setLevel(logging.ERROR)
     try:
         return str(crds.get_default_context(observatory="jwst"))
     except Exception as error:  # the library raises many kinds for one cause
