@@ -1,12 +1,13 @@
 """Ordinary least squares on the segments of ramps: preparation, fit, optional results."""
 
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from jwcal.core import dqflags
-from jwcal.core.array_types import Float32
+from jwcal.core.array_types import Float32, Float64
 from jwcal.core.data import Ramp, RateCube, RateImage, SideProduct
 from jwcal.detector1.kernels import ramp_fit as kernels
 from jwcal.detector1.kernels import ramp_fit_details
@@ -58,6 +59,7 @@ def fit_least_squares(
     dark = np.zeros_like(gain) if ramp.average_dark_current is None else ramp.average_dark_current
     zeroframe = _NO_ZEROFRAME if ramp.zeroframe is None or suppress else ramp.zeroframe
     rate, rateints = _empty_results(ramp)
+    table = slope_coefficients(groups.stop - groups.start)
     inputs = (ramp.data, ramp.groupdq, zeroframe)
     chosen = (times, tuple(groups), suppress)
     kernels.fit_ramps(
@@ -68,6 +70,7 @@ def fit_least_squares(
         gain,
         noise,
         dark,
+        table,
         *chosen,
         (rate.data, rate.err, rate.var_poisson, rate.var_rnoise, rate.dq),
         (rateints.data, rateints.err, rateints.var_poisson, rateints.var_rnoise, rateints.dq),
@@ -82,10 +85,29 @@ def fit_least_squares(
         arrays["pedestal"] = np.zeros((nints, ny, nx), np.float32)
         arrays["crmag"] = np.zeros((nints, int(jumps.max()), ny, nx), np.float32)
         ramp_fit_details.fit_details(
-            *inputs, gain, noise, dark, *chosen, rateints.data, _pedestal_time(ramp), tuple(arrays.values())
+            *inputs, gain, noise, dark, table, *chosen, rateints.data, _pedestal_time(ramp), tuple(arrays.values())
         )
         side["fitopt"] = SideProduct(model="RampFitOutputModel", arrays=arrays)
     return Fit(rate=rate, rateints=rateints, side_products=side)
+
+
+@cache
+def slope_coefficients(ngroups: int) -> Float64:
+    """Coefficients ``(ngroups + 1, 6, ngroups)`` that combine the values of a segment to its slope per group.
+
+    By length of the segment (from 3) and class of its weights ``|(i - m) / m|^p``, which are rounded to single
+    precision as the official fit does.
+    """
+    table = np.zeros((ngroups + 1, len(kernels.POWERS), ngroups))
+    for length in range(3, ngroups + 1):
+        x = np.arange(length, dtype=np.float64)
+        middle = (length - 1) / 2
+        distance = np.abs((x - middle) / middle).astype(np.float32)
+        for index, power in enumerate(kernels.POWERS):
+            weight = (distance ** np.float32(power)).astype(np.float64)
+            sw, swx, swxx = weight.sum(), (weight * x).sum(), (weight * x * x).sum()
+            table[length, index, :length] = weight * (sw * x - swx) / (sw * swxx - swx * swx)
+    return table
 
 
 def usable_groups(ramp: Ramp, *, suppress: bool) -> Groups | None:

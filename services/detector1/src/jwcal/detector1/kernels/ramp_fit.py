@@ -1,7 +1,11 @@
 """Weighted least-squares line fits to ramps, in double precision; rows in parallel.
 
 A ramp is split into segments at flagged groups.  Each is fitted with weights that depend on its signal-to-noise
-ratio, and the slopes are averaged with the inverse of their read-noise variance.
+ratio, and the slopes are averaged with the inverse of their read-noise variance.  Times along a ramp are counted in
+groups, so the slope of a segment is a fixed linear combination of its values, tabulated by length and weight class.
+
+Work arrays hold the pixels of a tile: ``values`` and ``raw`` (flags) of shape ``(pixel, nints * ngroups)``, and the
+working ``flags`` of one pixel, ``(nints * used)`` for the ``used`` groups that are fitted.
 """
 
 import numpy as np
@@ -27,6 +31,9 @@ NORMAL = 0
 FIRST_GROUP_ONLY = 1
 ZEROFRAME = 2
 
+POWERS = (0.0, 0.4, 1.0, 3.0, 6.0, 10.0)
+"""Exponents of the weights, by class of the signal-to-noise ratio of a segment."""
+
 _BUFFER = 1 << 20
 
 
@@ -50,8 +57,8 @@ def every_sample_has(groupdq, flag, group, suppress):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def find_segments(flags, starts, ends):
-    """Runs of good groups ``[start, end)``; returns (segments kept, segments counted).
+def find_segments(flags, first, used, starts, ends):
+    """Runs of good groups ``[start, end)`` among ``flags[first : first + used]``; returns (kept, counted) segments.
 
     A run that follows a group flagged as a jump and nothing else begins with that group.  Runs of a single group
     are kept only where there is no longer one, and then the first of them; the rest still count.
@@ -59,11 +66,11 @@ def find_segments(flags, starts, ends):
     n = 0
     longest = 0
     start = -1
-    for g in range(flags.size + 1):
-        good = g < flags.size and (flags[g] & _NOT_PERSISTENCE) == 0
+    for g in range(used + 1):
+        good = g < used and (flags[first + g] & _NOT_PERSISTENCE) == 0
         if good and start < 0:
             start = g
-            if g > 0 and (flags[g - 1] & _NOT_PERSISTENCE) == JUMP_DET:
+            if g > 0 and (flags[first + g - 1] & _NOT_PERSISTENCE) == JUMP_DET:
                 start = g - 1
         elif not good and start >= 0:
             if g - start > 1 or longest <= 1:
@@ -86,40 +93,6 @@ def find_segments(flags, starts, ends):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _power(signal_to_noise):
-    if signal_to_noise < 5.0:
-        return 0.0
-    if signal_to_noise < 10.0:
-        return 0.4
-    if signal_to_noise < 20.0:
-        return 1.0
-    if signal_to_noise < 50.0:
-        return 3.0
-    if signal_to_noise < 100.0:
-        return 6.0
-    return 10.0
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _raised(distance, power):
-    """A distance from the middle of the segment, between 0 and 1, to one of the powers above; single precision."""
-    if power == 0.0:
-        return 1.0
-    if power == 1.0:
-        return np.float64(distance)
-    if power < 1.0:
-        return np.float64(np.float32(np.float64(distance) ** np.float64(np.float32(power))))
-    square = np.float64(distance) * distance
-    result = square * distance
-    if power == 6.0:
-        result *= result
-    elif power == 10.0:
-        result = square * square
-        result *= result * square
-    return np.float64(np.float32(result))
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
 def read_variance(length, read_noise, gain, time):
     """Variance of a segment's slope by read noise (DN/s)^2; `read_noise` in electrons, `time` in s."""
     noise = read_noise / time
@@ -132,149 +105,145 @@ def read_variance(length, read_noise, gain, time):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def fit_segment(values, start, end, gain, read_noise, current, group_time, single_time):
-    """Slope (DN/s), its Poisson and read-noise variance, its sigma, intercept (DN) and the intercept's sigma.
+def weight_class(signal_to_noise):
+    """Index of the exponent of the weights; not-a-number counts as high."""
+    if signal_to_noise < 5.0:
+        return 0
+    if signal_to_noise < 10.0:
+        return 1
+    if signal_to_noise < 20.0:
+        return 2
+    if signal_to_noise < 50.0:
+        return 3
+    if signal_to_noise < 100.0:
+        return 4
+    return 5
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def segment_class(values, p, at, length, gain, read_noise):
+    """Weight class of the segment of `length` groups that begins at ``values[p, at]``."""
+    signal = np.float64(values[p, at + length - 1]) - np.float64(values[p, at])
+    variance = read_noise * read_noise + signal * gain
+    if variance <= 0.0 or gain == 0.0:
+        return 0
+    ratio = signal * gain / np.sqrt(variance)
+    return weight_class(ratio)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def fit_segment(values, p, at, length, table, gain, read_noise, current, group_time, single_time):
+    """Slope (DN/s) of a segment and its Poisson and read-noise variance.
 
     `current` is the rate (DN/s) that sets the Poisson noise, `single_time` the integration time of a lone group.
     """
-    length = end - start
     if length == 1:
-        slope = values[start] / single_time
-        return slope, current / (single_time * gain), read_variance(1, read_noise, gain, single_time), 0.0, 0.0, 0.0
+        slope = values[p, at] / single_time
+        return slope, current / (single_time * gain), read_variance(1, read_noise, gain, single_time)
     if length == 2:
-        first = np.float64(values[start])
-        second = np.float64(values[start + 1])
-        sigma = 1.41421356 * read_noise
-        at = start + 1.0
-        intercept = second * (1.0 - at) + first * at
-        return (
-            (second - first) / group_time,
-            current / (group_time * gain),
-            read_variance(2, read_noise, gain, group_time),
-            sigma,
-            intercept,
-            sigma,
-        )
-    signal = np.float64(values[end - 1]) - np.float64(values[start])
-    variance = read_noise * read_noise + signal * gain
-    ratio = 0.0
-    if not (variance <= 0.0 or gain == 0.0):
-        ratio = signal * gain / np.sqrt(variance)
-        if ratio < 0.0:
-            ratio = 0.0
-    power = _power(ratio)
-    middle = (length - 1) / 2.0
-    inverse_middle = 1.0 / middle
-    inverse_variance = 1.0 / (read_noise * read_noise)
-    sw = 0.0
-    swx = 0.0
-    swxx = 0.0
-    swy = 0.0
-    swxy = 0.0
+        slope = (np.float64(values[p, at + 1]) - np.float64(values[p, at])) / group_time
+        return slope, current / (group_time * gain), read_variance(2, read_noise, gain, group_time)
+    kind = segment_class(values, p, at, length, gain, read_noise)
+    slope = 0.0
     for k in range(length):
-        weight = _raised(np.float32(np.abs((k - middle) * inverse_middle)), power) * inverse_variance
-        x = np.float64(k + start)
-        y = np.float64(values[start + k])
-        if np.isnan(y):
-            y = 0.0
-        wx = x * weight
-        sw += weight
-        swx += wx
-        swxx += x * wx
-        swy += y * weight
-        swxy += y * wx
-    inverse = 1.0 / (sw * swxx - swx * swx)
+        value = np.float64(values[p, at + k])
+        if not np.isnan(value):
+            slope += table[length, kind, k] * value
+    if read_noise == 0.0 or np.isnan(read_noise):
+        slope = np.nan
     return (
-        (sw * swxy - swx * swy) * inverse / group_time,
+        slope / group_time,
         current / (group_time * gain * (length - 1.0)),
         read_variance(length, read_noise, gain, group_time),
-        np.sqrt(sw * inverse),
-        (swxx * swy - swx * swxy) * inverse,
-        np.sqrt(swxx * inverse),
     )
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _median_rate(values, flags, kind, times, work):
+def _median_rate(values, p, at, flags, first, used, kind, times, work):
     """Median of the differences of one ramp, DN/s; zero where there is none."""
     if kind != NORMAL:
-        rate = values[0] / times[kind]
+        rate = values[p, at] / times[kind]
     else:
         n = 0
+        group_time = times[NORMAL]
         before = np.nan
-        first = np.nan
-        for g in range(values.size):
-            here = np.nan if flags[g] & DO_NOT_USE else values[g] / times[NORMAL]
+        initial = np.nan
+        for g in range(used):
+            flag = flags[first + g]
+            here = np.nan if flag & DO_NOT_USE else values[p, at + g] / group_time
             if g == 0:
-                first = here
-            elif (flags[g] & JUMP_DET) == 0 and not np.isnan(here - before):
-                work[n] = here - before
-                n += 1
+                initial = here
+            elif (flag & JUMP_DET) == 0:
+                difference = here - before
+                if not np.isnan(difference):
+                    work[n] = difference
+                    n += 1
             before = here
-        rate = first if n == 0 else median(work, n)
+        rate = initial if n == 0 else median(work, n)
     return 0.0 if np.isnan(rate) else rate
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def load(data, groupdq, y, x0, x1, values, raw):
-    """Copy the ramps of the pixels ``x0:x1`` of a row to ``(pixel, nints, ngroups)``; saturated samples become NaN."""
+    """Copy the ramps of the pixels ``x0:x1`` of a row to the tile; saturated samples become NaN."""
     nints, ngroups = data.shape[0], data.shape[1]
     for i in range(nints):
         for g in range(ngroups):
+            k = i * ngroups + g
             for x in range(x0, x1):
                 flags = groupdq[i, g, y, x]
-                raw[x - x0, i, g] = flags
-                values[x - x0, i, g] = np.nan if flags & SATURATED else data[i, g, y, x]
+                raw[x - x0, k] = flags
+                values[x - x0, k] = np.nan if flags & SATURATED else data[i, g, y, x]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def prepare(values, raw, zero, groups, suppress, flags):
-    """Working flags of one ramp, cut to ``groups``, and what kind of ramp it is.
+def prepare(values, raw, p, at, ngroups, zero, groups, suppress, flags, first):
+    """Working flags of one ramp, cut to ``groups``; returns what kind of ramp it is.
 
     `zero` is the pixel's ZEROFRAME value, exactly 0 where there is none.  A ramp with one good group loses it if
     `suppress`; without, a lone first group and a usable zeroframe are fitted with a time of their own.
     """
     start, stop, clear_jump = groups
     good = 0
-    for g in range(raw.size):
-        if (raw[g] & _NOT_PERSISTENCE) == 0:
+    for g in range(ngroups):
+        if (raw[p, at + g] & _NOT_PERSISTENCE) == 0:
             good += 1
     extra = DO_NOT_USE if suppress and good == 1 else np.uint8(0)
-    clean = 0
     for g in range(start, stop):
-        flags[g - start] = raw[g] | extra
+        flags[first + g - start] = raw[p, at + g] | extra
     if clear_jump:
-        flags[0] &= np.uint8(255 - 4)
+        flags[first] &= np.uint8(255 - 4)
     if suppress:
         return NORMAL
+    clean = 0
     for g in range(stop - start):
-        if flags[g] == 0:
+        if flags[first + g] == 0:
             clean += 1
-    if clean == 1 and flags[0] == 0:
+    if clean == 1 and flags[first] == 0:
         return FIRST_GROUP_ONLY
     if clean == 0 and zero != 0.0:
-        values[start] = zero
+        values[p, at + start] = zero
         return ZEROFRAME
     return NORMAL
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def ramp_flags(flags, kind):
+def ramp_flags(flags, first, used, kind):
     """(Flags of all groups together, groups unusable, groups saturated); frees the first group for the zeroframe."""
     together = np.uint8(0)
     unusable = 0
     saturated = 0
-    for g in range(flags.size):
-        flag = flags[g]
+    for g in range(used):
+        flag = flags[first + g]
         together |= flag
         if flag & (DO_NOT_USE | SATURATED):
             unusable += 1
         if flag & SATURATED:
             saturated += 1
     if kind == ZEROFRAME:
-        flags[0] = 0
+        flags[first] = 0
         unusable -= 1
-        if saturated == flags.size:
+        if saturated == used:
             saturated -= 1
     return together, unusable, saturated
 
@@ -286,48 +255,58 @@ def _stored(variance):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _noise_with_lost_groups(raw, groups, read_noise, gain, times, kind, flags, starts, ends):
+def _noise_with_lost_groups(raw, p, at, groups, read_noise, gain, times, kind, flags, first, starts, ends):
     """Sum of inverse read-noise variances as if groups given up for charge migration had been used."""
     start, stop, _ = groups
     for g in range(start, stop):
-        flag = raw[g]
-        flags[g - start] = flag ^ (CHARGELOSS | DO_NOT_USE) if flag & CHARGELOSS else flag
-    kept, _ = find_segments(flags, starts, ends)
+        flag = raw[p, at + g]
+        flags[first + g - start] = flag ^ (CHARGELOSS | DO_NOT_USE) if flag & CHARGELOSS else flag
+    kept, _ = find_segments(flags, first, stop - start, starts, ends)
     total = 0.0
     for k in range(kept):
         length = ends[k] - starts[k]
-        variance = read_variance(length, read_noise, gain, times[kind] if length == 1 else times[0])
+        variance = read_variance(length, read_noise, gain, times[kind] if length == 1 else times[NORMAL])
         if variance > 0.0:
             total += 1.0 / variance
     return total
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def median_rate_of_pixel(values, raw, zeroframe, y, x, groups, suppress, times, kinds, flags, work):
-    """Mean over integrations of the median rate; fills `kinds` and the working `flags` ``(nints, ngroups)``."""
+def median_rate_of_pixel(values, raw, p, nints, ngroups, zeroframe, y, x, groups, suppress, times, kinds, flags, work):
+    """Mean over integrations of the median rate; fills `kinds` and the working `flags`."""
     start, stop, _ = groups
-    nints = values.shape[0]
+    used = stop - start
     total = 0.0
     for i in range(nints):
+        at = i * ngroups
         zero = np.float32(0.0) if zeroframe.shape[0] == 0 else zeroframe[i, y, x]
-        kinds[i] = prepare(values[i], raw[i], zero, groups, suppress, flags[i])
-        if stop - start == 1:
-            total += values[i, start] / times[FIRST_GROUP_ONLY]
+        kinds[i] = prepare(values, raw, p, at, ngroups, zero, groups, suppress, flags, i * used)
+        if used == 1:
+            total += values[p, at + start] / times[FIRST_GROUP_ONLY]
         else:
-            total += _median_rate(values[i, start:stop], flags[i], kinds[i], times, work)
+            total += _median_rate(values, p, at + start, flags, i * used, used, kinds[i], times, work)
     return total / nints
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _fit_integration(values, kept, starts, ends, gain, read_noise, current, times, kind):
+def _fit_integration(values, p, at, kept, starts, ends, table, gain, read_noise, current, times, kind):
     """Sums over the segments of 1 / Poisson, 1 / read and 1 / total variance, and of slope / read variance."""
     inverse_p = 0.0
     inverse_r = 0.0
     inverse_e = 0.0
     weighted = 0.0
     for k in range(kept):
-        slope, variance_p, variance_r, _, _, _ = fit_segment(
-            values, starts[k], ends[k], gain, read_noise, current, times[NORMAL], times[kind]
+        slope, variance_p, variance_r = fit_segment(
+            values,
+            p,
+            at + starts[k],
+            ends[k] - starts[k],
+            table,
+            gain,
+            read_noise,
+            current,
+            times[NORMAL],
+            times[kind],
         )
         inverse_r += 1.0 / variance_r
         if variance_p > 0.0:
@@ -338,11 +317,13 @@ def _fit_integration(values, kept, starts, ends, gain, read_noise, current, time
 
 
 @njit(parallel=True, nogil=True, cache=True, error_model="numpy")
-def fit_ramps(data, groupdq, pixeldq, zeroframe, gain, read_noise, dark, times, groups, suppress, rate, rateints):
+def fit_ramps(
+    data, groupdq, pixeldq, zeroframe, gain, read_noise, dark, table, times, groups, suppress, rate, rateints
+):
     """Fit every ramp of ``(nints, ngroups, ny, nx)``.
 
-    `read_noise` is the noise of one group in electrons, `dark` (e-/s) adds to the Poisson variance, `times` are the
-    integration times (s) of a group by kind of ramp, `groups` is (first, end, drop jumps of the first).  `rate` and
+    `read_noise` is the noise of one group in electrons, `dark` (e-/s) adds to the Poisson variance, `table` holds
+    the slope coefficients ``(length, class, group)``, `times` are the integration times (s) of a group by kind of ramp, `groups` is (first, end, drop jumps of the first).  `rate` and
     `rateints` are tuples (slope, error, Poisson variance, read variance, DQ) that are filled.
     """
     nints, ngroups, ny, nx = data.shape
@@ -352,9 +333,9 @@ def fit_ramps(data, groupdq, pixeldq, zeroframe, gain, read_noise, dark, times, 
     int_out, int_err, int_var_p, int_var_r, int_dq = rateints
     tile = max(8, min(64, _BUFFER // (nints * ngroups)))
     for y in prange(ny):
-        values = np.empty((tile, nints, ngroups), np.float32)
-        raw = np.empty((tile, nints, ngroups), np.uint8)
-        flags = np.empty((nints, used), np.uint8)
+        values = np.empty((tile, nints * ngroups), np.float32)
+        raw = np.empty((tile, nints * ngroups), np.uint8)
+        flags = np.empty(nints * used, np.uint8)
         work = np.empty(used, np.float64)
         starts = np.empty(used + 1, np.int64)
         ends = np.empty(used + 1, np.int64)
@@ -363,14 +344,14 @@ def fit_ramps(data, groupdq, pixeldq, zeroframe, gain, read_noise, dark, times, 
             x1 = min(x0 + tile, nx)
             load(data, groupdq, y, x0, x1, values, raw)
             for x in range(x0, x1):
-                ramp, ramp_raw = values[x - x0], raw[x - x0]
+                p = x - x0
                 e_per_dn = np.float64(gain[y, x])
                 noise = np.float64(read_noise[y, x])
                 base = pixeldq[y, x]
                 if e_per_dn <= 0.0 or np.isnan(e_per_dn):
                     base |= _NO_GAIN
                 middle = median_rate_of_pixel(
-                    ramp, ramp_raw, zeroframe, y, x, groups, suppress, times, kinds, flags, work
+                    values, raw, p, nints, ngroups, zeroframe, y, x, groups, suppress, times, kinds, flags, work
                 )
                 current = np.float64(dark[y, x])
                 if middle > 0.0:
@@ -384,7 +365,7 @@ def fit_ramps(data, groupdq, pixeldq, zeroframe, gain, read_noise, dark, times, 
                 any_saturated = False
                 any_lost = False
                 for i in range(nints):
-                    together, unusable, saturated = ramp_flags(flags[i], kinds[i])
+                    together, unusable, saturated = ramp_flags(flags, i * used, used, kinds[i])
                     flag = base | np.uint32(together & (JUMP_DET | PERSISTENCE))
                     all_flags |= np.uint32(together & (JUMP_DET | PERSISTENCE))
                     any_lost |= (together & CHARGELOSS) != 0
@@ -393,18 +374,29 @@ def fit_ramps(data, groupdq, pixeldq, zeroframe, gain, read_noise, dark, times, 
                     read = 0.0
                     error = 0.0
                     kept = 0
-                    if flags[i, 0] & SATURATED:
+                    if flags[i * used] & SATURATED:
                         flag |= _INVALID
                         slope = np.nan
                     else:
-                        kept, _ = find_segments(flags[i], starts, ends)
+                        kept, _ = find_segments(flags, i * used, used, starts, ends)
                     if unusable == used:
                         flag |= _DNU
                         if saturated == used:
                             flag |= _SAT
                     elif kept > 0:
                         inv_p, inv_r, inv_e, weighted = _fit_integration(
-                            ramp[i, start:stop], kept, starts, ends, e_per_dn, noise, current, times, kinds[i]
+                            values,
+                            p,
+                            i * ngroups + start,
+                            kept,
+                            starts,
+                            ends,
+                            table,
+                            e_per_dn,
+                            noise,
+                            current,
+                            times,
+                            kinds[i],
                         )
                         if inv_p > 0.0:
                             poisson = _stored(1.0 / inv_p)
@@ -453,10 +445,21 @@ def fit_ramps(data, groupdq, pixeldq, zeroframe, gain, read_noise, dark, times, 
                     for i in range(nints):
                         lost = False
                         for g in range(used):
-                            lost |= (ramp_raw[i, start + g] & CHARGELOSS) != 0
+                            lost |= (raw[p, i * ngroups + start + g] & CHARGELOSS) != 0
                         if lost:
                             one = _noise_with_lost_groups(
-                                ramp_raw[i], groups, noise, e_per_dn, times, kinds[i], flags[i], starts, ends
+                                raw,
+                                p,
+                                i * ngroups,
+                                groups,
+                                noise,
+                                e_per_dn,
+                                times,
+                                kinds[i],
+                                flags,
+                                i * used,
+                                starts,
+                                ends,
                             )
                             int_var_r[i, y, x] = _stored(1.0 / one)
                             total += one

@@ -5,12 +5,14 @@ from numba import njit, prange
 
 from jwcal.detector1.kernels.ramp_fit import (
     JUMP_DET,
+    POWERS,
     SATURATED,
     find_segments,
     fit_segment,
     load,
     median_rate_of_pixel,
     ramp_flags,
+    segment_class,
 )
 
 
@@ -20,31 +22,65 @@ def count_details(data, groupdq, zeroframe, times, groups, suppress, segments, j
     nints, ngroups, ny, nx = data.shape
     used = groups[1] - groups[0]
     for y in prange(ny):
-        values = np.empty((1, nints, ngroups), np.float32)
-        raw = np.empty((1, nints, ngroups), np.uint8)
-        flags = np.empty((nints, used), np.uint8)
+        values = np.empty((1, nints * ngroups), np.float32)
+        raw = np.empty((1, nints * ngroups), np.uint8)
+        flags = np.empty(nints * used, np.uint8)
         work = np.empty(used, np.float64)
         starts = np.empty(used + 1, np.int64)
         ends = np.empty(used + 1, np.int64)
         kinds = np.empty(nints, np.int64)
         for x in range(nx):
             load(data, groupdq, y, x, x + 1, values, raw)
-            median_rate_of_pixel(values[0], raw[0], zeroframe, y, x, groups, suppress, times, kinds, flags, work)
+            median_rate_of_pixel(
+                values, raw, 0, nints, ngroups, zeroframe, y, x, groups, suppress, times, kinds, flags, work
+            )
             for i in range(nints):
                 hits = 0
                 for g in range(1, used):
-                    if flags[i, g] & JUMP_DET:
+                    if flags[i * used + g] & JUMP_DET:
                         hits += 1
                 jumps[y] = max(jumps[y], hits)
-                ramp_flags(flags[i], kinds[i])
-                if (flags[i, 0] & SATURATED) == 0:
-                    _, counted = find_segments(flags[i], starts, ends)
+                ramp_flags(flags, i * used, used, kinds[i])
+                if (flags[i * used] & SATURATED) == 0:
+                    _, counted = find_segments(flags, i * used, used, starts, ends)
                     segments[y] = max(segments[y], counted)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _line(values, at, start, length, gain, read_noise):
+    """Sigma of the slope (per group), intercept (DN) and its sigma, of a segment that begins at group `start`."""
+    if length == 1:
+        return 0.0, 0.0, 0.0
+    if length == 2:
+        sigma = 1.41421356 * read_noise
+        second = start + 1.0
+        first = np.float64(values[0, at + start])
+        return sigma, np.float64(values[0, at + start + 1]) * (1.0 - second) + first * second, sigma
+    power = POWERS[segment_class(values, 0, at + start, length, gain, read_noise)]
+    middle = (length - 1) / 2.0
+    sw = 0.0
+    swx = 0.0
+    swxx = 0.0
+    swy = 0.0
+    swxy = 0.0
+    for k in range(length):
+        distance = np.float64(np.float32(np.abs((k - middle) / middle)))
+        weight = np.float64(np.float32(distance**power)) / (read_noise * read_noise)
+        x = np.float64(k + start)
+        y = np.float64(values[0, at + start + k])
+        y = 0.0 if np.isnan(y) else y
+        sw += weight
+        swx += weight * x
+        swxx += weight * x * x
+        swy += weight * y
+        swxy += weight * x * y
+    inverse = 1.0 / (sw * swxx - swx * swx)
+    return np.sqrt(sw * inverse), (swxx * swy - swx * swxy) * inverse, np.sqrt(swxx * inverse)
 
 
 @njit(parallel=True, nogil=True, cache=True, error_model="numpy")
 def fit_details(
-    data, groupdq, zeroframe, gain, read_noise, dark, times, groups, suppress, slopes, pedestal_time, details
+    data, groupdq, zeroframe, gain, read_noise, dark, table, times, groups, suppress, slopes, pedestal_time, details
 ):
     """Fill the fitopt arrays.
 
@@ -57,9 +93,9 @@ def fit_details(
     used = stop - start
     slope, sigslope, var_p, var_r, yint, sigyint, weights, pedestal, crmag = details
     for y in prange(ny):
-        values = np.empty((1, nints, ngroups), np.float32)
-        raw = np.empty((1, nints, ngroups), np.uint8)
-        flags = np.empty((nints, used), np.uint8)
+        values = np.empty((1, nints * ngroups), np.float32)
+        raw = np.empty((1, nints * ngroups), np.uint8)
+        flags = np.empty(nints * used, np.uint8)
         work = np.empty(used, np.float64)
         starts = np.empty(used + 1, np.int64)
         ends = np.empty(used + 1, np.int64)
@@ -67,35 +103,32 @@ def fit_details(
         for x in range(nx):
             load(data, groupdq, y, x, x + 1, values, raw)
             middle = median_rate_of_pixel(
-                values[0], raw[0], zeroframe, y, x, groups, suppress, times, kinds, flags, work
+                values, raw, 0, nints, ngroups, zeroframe, y, x, groups, suppress, times, kinds, flags, work
             )
             current = np.float64(dark[y, x])
             if middle > 0.0:
                 current = middle + current
             for i in range(nints):
-                ramp = values[0, i, start:stop]
+                at = i * ngroups + start
                 n = 0
                 for g in range(1, used):
-                    if flags[i, g] & JUMP_DET:
-                        crmag[i, n, y, x] = np.float64(ramp[g]) - np.float64(ramp[g - 1])
+                    if flags[i * used + g] & JUMP_DET:
+                        crmag[i, n, y, x] = np.float64(values[0, at + g]) - np.float64(values[0, at + g - 1])
                         n += 1
-                _, unusable, _ = ramp_flags(flags[i], kinds[i])
-                ground = ramp[0] - np.float64(slopes[i, y, x]) * pedestal_time
+                _, unusable, _ = ramp_flags(flags, i * used, used, kinds[i])
+                ground = values[0, at] - np.float64(slopes[i, y, x]) * pedestal_time
                 pedestal[i, y, x] = 0.0 if np.isnan(ground) else ground
-                if unusable == used or (flags[i, 0] & SATURATED) != 0:
+                if unusable == used or (flags[i * used] & SATURATED) != 0:
                     continue
-                kept, _ = find_segments(flags[i], starts, ends)
+                kept, _ = find_segments(flags, i * used, used, starts, ends)
                 for k in range(kept):
-                    s, vp, vr, ss, b, sb = fit_segment(
-                        ramp,
-                        starts[k],
-                        ends[k],
-                        np.float64(gain[y, x]),
-                        np.float64(read_noise[y, x]),
-                        current,
-                        times[0],
-                        times[kinds[i]],
+                    e_per_dn = np.float64(gain[y, x])
+                    noise = np.float64(read_noise[y, x])
+                    length = ends[k] - starts[k]
+                    s, vp, vr = fit_segment(
+                        values, 0, at + starts[k], length, table, e_per_dn, noise, current, times[0], times[kinds[i]]
                     )
+                    ss, b, sb = _line(values, at, starts[k], length, e_per_dn, noise)
                     slope[i, k, y, x] = s
                     sigslope[i, k, y, x] = ss
                     var_p[i, k, y, x] = vp

@@ -7,6 +7,7 @@ from jwcal.core.data import GuiderCube, GuiderRamp
 from jwcal.core.references.reference_set import ReferenceSet
 from jwcal.core.references.types import FlatReference
 from jwcal.core.step import Skip, StepParameters, step
+from jwcal.detector1.flicker.masks import flat_flags
 
 
 class FlatFieldParameters(StepParameters):
@@ -32,10 +33,7 @@ def divide_flat(product: GuiderCube | GuiderRamp, params: FlatFieldParameters, r
     reference = refs.get(FlatReference)
     if reference is None:
         raise Skip("no flat reference")
-    flat, flags = reference.data.copy(), reference.dq.copy()
-    no_flat = np.uint32(dqflags.NO_FLAT_FIELD | dqflags.DO_NOT_USE)
-    flags[np.isnan(flat) | (flat == 0)] |= no_flat
-    flags[(flags & np.uint32(dqflags.NO_FLAT_FIELD)) != 0] |= np.uint32(dqflags.DO_NOT_USE)
+    flat, flags = reference.data.copy(), flat_flags(reference)
     flat[(flags & np.uint32(dqflags.DO_NOT_USE)) != 0] = 1.0
     if params.inverse:
         product.data *= flat

@@ -19,7 +19,7 @@ from jwcal.core.metadata import Metadata
 from jwcal.core.scratch import Scratch
 
 GUIDER_TYPES = ("FGS_ID-STACK", "FGS_ID-IMAGE", "FGS_ACQ1", "FGS_ACQ2", "FGS_TRACK", "FGS_FINEGUIDE")
-_PIXEL_HDUS = ("SCI", "PIXELDQ", "GROUPDQ", "ERR", "ZEROFRAME", "REFOUT", "DQ")
+_PIXEL_HDUS = ("SCI", "PIXELDQ", "GROUPDQ", "ERR", "ZEROFRAME", "REFOUT", "DQ", "AVDRKCUR")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +82,17 @@ class ExposureFile:
         if "REFOUT" in self.planes:
             refout = scratch.zeros(self.planes["REFOUT"].shape, np.float32, spill=spill)
             self._fill("REFOUT", refout)
+        average_dark_current = None
+        if "AVDRKCUR" in self.planes:
+            average_dark_current = np.zeros(self.planes["AVDRKCUR"].shape, np.float32)
+            self._fill("AVDRKCUR", average_dark_current)
         return Ramp(
             data=data,
             groupdq=groupdq,
             pixeldq=pixeldq,
             zeroframe=zeroframe,
             refout=refout,
+            average_dark_current=average_dark_current,
             metadata=self.metadata,
             tables=self.tables,
             extra=self.extra,
@@ -199,6 +204,24 @@ def open_exposure(path: Path) -> ExposureFile:
     return ExposureFile(path, metadata, tables, extra, planes)
 
 
+def read_plane(path: str | Path) -> NDArray[Any]:
+    """The SCI image of a FITS file (else the first HDU with pixels), as it is stored.
+
+    Raises
+    ------
+    UnreadableFile
+        The file is absent, not FITS, or holds no image.
+    """
+    try:
+        with fits.open(path) as hdus:
+            found = [hdu for hdu in hdus if hdu.data is not None and (hdu.name == "SCI" or "SCI" not in hdus)]
+            if not found:
+                raise UnreadableFile("there is no image in it", file=path, remedy="give a FITS image")
+            return np.array(found[0].data)
+    except OSError as error:
+        raise UnreadableFile(f"cannot be read as FITS ({error})", file=path, remedy="give a FITS image") from error
+
+
 def _planes(path: Path, hdus: Any) -> dict[str, _Plane]:
     size = path.stat().st_size
     planes: dict[str, _Plane] = {}
@@ -230,7 +253,7 @@ def _skeleton(hdus: Any) -> Any:
             header = hdu.header.copy()
             for keyword in ("BZERO", "BSCALE"):
                 header.remove(keyword, ignore_missing=True)
-            kind: Any = np.float32 if hdu.name in ("SCI", "ERR", "ZEROFRAME", "REFOUT") else np.uint32
+            kind: Any = np.float32 if hdu.name in ("SCI", "ERR", "ZEROFRAME", "REFOUT", "AVDRKCUR") else np.uint32
             kind = np.uint8 if hdu.name == "GROUPDQ" else kind
             small.append(fits.ImageHDU(np.zeros((1,) * hdu.header["NAXIS"], kind), header=header, name=hdu.name))
         elif isinstance(hdu, fits.PrimaryHDU):
