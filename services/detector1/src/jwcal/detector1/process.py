@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from jwcal.core.data import Ramp, Rates
-from jwcal.core.errors import InvalidData, InvalidParameter
+from jwcal.core.errors import InvalidData, InvalidKeyword, InvalidParameter
 from jwcal.core.events import Listener, Progress, StepRecord, ignore
 from jwcal.core.executor import CancelToken, PlannedStep, execute, through
 from jwcal.core.products.read import ExposureFile, open_exposure
@@ -107,6 +107,7 @@ def run(
         save_steps=save_steps,
         use_crds_parameters=use_crds_parameters,
     )
+    _check_overrides(overrides or {}, steps)
     steps = through(steps, only_through)
     references = _references(exposure, steps, in_context, overrides or {}, cache or shared_cache)
     opened = time.perf_counter()
@@ -171,6 +172,11 @@ def _references(
 ) -> CrdsReferences:
     active = [step for step in steps if not step.params.skip]
     kinds = tuple({kind for step in active for kind in step.definition.references})
+    target = Subarray.of_exposure(exposure.metadata, exposure.planes["SCI"].shape)
+    return CrdsReferences(exposure.metadata, kinds, target, context=context, cache=cache, overrides=dict(overrides))
+
+
+def _check_overrides(overrides: Mapping[str, str], steps: tuple[PlannedStep, ...]) -> None:
     types = {kind.reftype for step in steps for kind in step.definition.references}
     for reftype in overrides:
         if reftype not in types:
@@ -178,8 +184,6 @@ def _references(
                 f"no step of this plan uses a {reftype!r} reference",
                 remedy=f"choose one of: {', '.join(sorted(types))}",
             )
-    target = Subarray.of_exposure(exposure.metadata, exposure.planes["SCI"].shape)
-    return CrdsReferences(exposure.metadata, kinds, target, context=context, cache=cache, overrides=dict(overrides))
 
 
 def _plan_name(plan: str | None, exposure: ExposureFile) -> str:
@@ -187,6 +191,13 @@ def _plan_name(plan: str | None, exposure: ExposureFile) -> str:
         return choose_plan(exposure.metadata, dark=plan is not None)
     if plan.upper() not in PLANS:
         raise InvalidParameter(f"there is no plan {plan!r}", remedy=f"choose one of: {', '.join(PLANS)}, DARK")
+    if (plan.upper() == "GUIDER") != exposure.is_guider:
+        raise InvalidKeyword(
+            f"plan {plan.upper()} is not for EXP_TYPE {exposure.metadata.exposure_type}",
+            file=exposure.path,
+            keyword="EXP_TYPE",
+            remedy="leave the choice of the plan to the header",
+        )
     return plan.upper()
 
 

@@ -50,7 +50,7 @@ class JwcalError(Exception):
 
     def __str__(self) -> str:
         where = f"{self.file}: " if self.file else ""
-        remedy = f" Remedy: {self.remedy}" if self.remedy else ""
+        remedy = f"; remedy: {self.remedy}" if self.remedy else ""
         return f"{where}{self.message}{remedy}"
 
     def metadata(self) -> dict[str, str]:

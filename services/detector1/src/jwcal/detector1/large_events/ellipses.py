@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.draw import ellipse as draw_ellipse
-from skimage.measure import label, regionprops
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +35,8 @@ def find_ellipses(mask: NDArray[Any], min_area: float) -> list[Ellipse]:
     """Ellipses of the 8-connected regions of `mask` ``(ny, nx)`` that fill at least `min_area` pixels."""
     if not mask.any():
         return []
+    from skimage.measure import label, regionprops  # takes half a second to import
+
     found = []
     for region in regionprops(label(mask)):
         # filling holes never makes a region larger than its bounding box
@@ -65,7 +65,9 @@ def cover(
     inside = np.zeros((y1 - y0, x1 - x0), bool)
     short, long = round(width / 2), round(height / 2)
     if short != 0 and long != 0:
-        rows, columns = draw_ellipse(row - y0, column - x0, long, short, inside.shape, np.radians(angle))
+        from skimage import draw
+
+        rows, columns = draw.ellipse(row - y0, column - x0, long, short, inside.shape, np.radians(angle))
         inside[rows, columns] = True
     return (slice(y0, y1), slice(x0, x1)), inside
 

@@ -7,9 +7,6 @@ import warnings
 from typing import Protocol
 
 import numpy as np
-from astropy.convolution import Ring2DKernel
-from astropy.stats import sigma_clipped_stats
-from scipy.signal import oaconvolve
 
 from jwcal.core import dqflags
 from jwcal.core.array_types import Bool, Float32, Float64, UInt8
@@ -57,6 +54,8 @@ def flag_showers(ramp: Ramp, params: ShowerParameters, gain: Float32, noise: Flo
     work[:, :, reference_pixels] = _DO_NOT_USE
     middle, sigma = _expected(differences, noise, ramp, params)
     found: list[tuple[int, int, list[Ellipse]]] = []
+    from astropy.convolution import Ring2DKernel  # takes a second to import
+
     ring = Ring2DKernel(params.extend_inner_radius, params.extend_outer_radius).array
     for index in range(nints):
         first = next((g for g in range(ngroups) if not every_pixel_has(work[index, g], _DO_NOT_USE)), 0)
@@ -88,6 +87,8 @@ def _expected(differences: Float32, noise: Float32, ramp: Ramp, params: ShowerPa
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         if ramp.nints >= params.minimum_sigclip_groups:
+            from astropy.stats import sigma_clipped_stats
+
             _, middle, sigma = sigma_clipped_stats(differences, sigma=5, axis=0)
             return middle, sigma
         middle = np.nanmedian(differences, axis=(0, 1))
@@ -97,6 +98,8 @@ def _expected(differences: Float32, noise: Float32, ramp: Ramp, params: ShowerPa
 
 def _smoothed(ratio: Float64, ring: Float64) -> Float64:
     """Mean over the ring of what is finite; NaN where there is nothing, or the pixel itself is NaN."""
+    from scipy.signal import oaconvolve  # takes a second to import
+
     good: Bool = np.isfinite(ratio)
     values = np.where(good, ratio, 0.0).astype(ratio.dtype)
     total = oaconvolve(values, ring, mode="same")

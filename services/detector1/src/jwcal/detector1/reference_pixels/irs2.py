@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import scipy.fft
-from astropy.stats import sigma_clipped_stats
 from numpy.typing import NDArray
 
 from jwcal.core import dqflags
@@ -113,6 +112,8 @@ def check(ramp: Ramp) -> None:
 
 def flag_bad_references(ramp: Ramp, sigma: float) -> None:
     """Flag pairs of reference lines whose difference, mean or scatter is far above that of the output's others."""
+    from astropy.stats import sigma_clipped_stats  # takes half a second to import
+
     bad = _bad_lines(ramp.pixeldq)
     found = bad.copy()
     pairs = np.array(

@@ -4,6 +4,8 @@ The library finds mappings and files in ``CRDS_PATH`` and, unless ``CRDS_SERVER_
 missing from the server it names.  An address that contains ``serverless`` keeps everything offline.
 """
 
+import contextlib
+import io
 import logging
 import os
 from collections.abc import Iterable
@@ -39,6 +41,7 @@ def default_context() -> str:
     pinned = os.environ.get("CRDS_CONTEXT")
     if pinned:
         return pinned
+    logging.getLogger("CRDS").setLevel(logging.ERROR)
     try:
         return str(crds.get_default_context(observatory="jwst"))
     except Exception as error:  # the library raises many kinds for one cause
@@ -71,15 +74,17 @@ def recommendations(metadata: Metadata, types: Iterable[str], context: str) -> d
 
     wanted = sorted(set(types))
     logging.getLogger("CRDS").setLevel(logging.ERROR)
+    _check_context(context)
     try:
-        raw = crds.getrecommendations(
-            selection_header(metadata),
-            reftypes=wanted,
-            context=context,
-            observatory="jwst",
-            ignore_cache=False,
-            fast=True,
-        )
+        with contextlib.redirect_stderr(io.StringIO()):  # the library prints tracebacks of errors that it also raises
+            raw = crds.getrecommendations(
+                selection_header(metadata),
+                reftypes=wanted,
+                context=context,
+                observatory="jwst",
+                ignore_cache=False,
+                fast=True,
+            )
     except Exception as error:  # the library raises many kinds for one cause
         raise MissingReference(
             f"context {context} cannot be consulted: {error}",
@@ -91,6 +96,26 @@ def recommendations(metadata: Metadata, types: Iterable[str], context: str) -> d
         answer = str(raw.get(reftype, raw.get(reftype.upper(), "NOT FOUND no such type")))
         answers[reftype] = NOT_APPLICABLE if "n/a" in answer.lower() and answer.startswith("NOT FOUND") else answer
     return answers
+
+
+def _check_context(context: str) -> None:
+    """MissingReference for a context that is not in the cache and cannot be fetched."""
+    from crds.core import config as crds_config
+
+    if not crds_config.is_mapping(context):
+        return  # a symbolic or dated context, for the library to resolve
+    path = Path(crds_config.locate_mapping(context, observatory="jwst"))
+    if _is_offline() and not path.exists():
+        raise MissingReference(
+            f"context {context} is not in the cache and there is no server to fetch it from",
+            file=path,
+            remedy="check CRDS_PATH and CRDS_CONTEXT, or set CRDS_SERVER_URL to a server",
+            context=context,
+        )
+
+
+def _is_offline() -> bool:
+    return "serverless" in os.environ.get("CRDS_SERVER_URL", OFFLINE_SERVER)
 
 
 def missing(reftype: str, context: str, metadata: Metadata, cause: str) -> MissingReference:
@@ -127,7 +152,7 @@ def locate(name: str, context: str) -> Path:
     path = Path(crds_config.locate_file(name, observatory="jwst"))
     if path.exists():
         return path
-    if "serverless" in os.environ.get("CRDS_SERVER_URL", OFFLINE_SERVER):
+    if _is_offline():
         raise MissingReference(
             f"{name} of {context} is not in the cache and there is no server to fetch it from",
             file=path,

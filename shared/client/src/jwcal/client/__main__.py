@@ -1,0 +1,5 @@
+"""``python -m jwcal.client``."""
+
+from jwcal.client.cli import main
+
+main()
