@@ -1,0 +1,1 @@
+"""Fits of count rates to ramps."""
