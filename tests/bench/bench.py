@@ -150,22 +150,22 @@ def render(rows: list[tuple[str, str, dict[str, Any], dict[str, Any], int]]) -> 
     lines = [
         "# Benchmarks",
         "",
-        "Made by `make bench`: official and jwcal on the same files and cores in one session. *warm*: wall seconds of one",
-        "exposure, file to files, in a process that has done one before. *fresh*: a whole new process (start, imports, one",
-        "exposure; compiled kernels come from the on-disk cache). *peak*: resident set.",
+        "Made by `make bench`: official and jwcal on the same files and cores in one session. *warm*: wall seconds of",
+        "one exposure, file to files, in a process that has done one before. *fresh*: a whole new process (start,",
+        "imports, one exposure; compiled kernels come from the on-disk cache). *peak*: resident set.",
         "",
         f"{os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()}, numba {version('numba')}, "
         f"official package jwst 3.0.0.",
         "",
-        "| exposure | variant | official warm s | jwcal warm s | ratio | official cpu s | jwcal cpu s | official fresh s "
-        "| jwcal fresh s | ratio | official peak MiB | jwcal peak MiB |",
+        "| exposure | variant | official warm s | jwcal warm s | ratio | official cpu s | jwcal cpu s "
+        "| official fresh s | jwcal fresh s | ratio | official peak MiB | jwcal peak MiB |",
         "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name, variant, a, b, _ in rows:
         lines.append(
-            f"| {name} | {variant} | {a['warm']:.2f} | {b['warm']:.2f} | **{a['warm'] / b['warm']:.1f}** | {a['cpu']:.1f} | "
-            f"{b['cpu']:.1f} | {a['fresh']:.1f} | {b['fresh']:.1f} | **{a['fresh'] / b['fresh']:.1f}** | "
-            f"{a['peak']:.0f} | {b['peak']:.0f} |"
+            f"| {name} | {variant} | {a['warm']:.2f} | {b['warm']:.2f} | **{a['warm'] / b['warm']:.1f}** "
+            f"| {a['cpu']:.1f} | {b['cpu']:.1f} | {a['fresh']:.1f} | {b['fresh']:.1f} "
+            f"| **{a['fresh'] / b['fresh']:.1f}** | {a['peak']:.0f} | {b['peak']:.0f} |"
         )
     lines += [
         "",

@@ -122,7 +122,7 @@ def compare(official: Path, ours: Path, tolerance: Tolerance) -> list[str]:
         error = _array(a, "ERR")
         for name in names:
             if name in others:
-                found += [f"{name}: {line}" for line in _compare_hdu(name, a[name], b[name], error, tolerance)]
+                found += [f"{name}: {line}" for line in _compare_hdu(a[name], b[name], error, tolerance)]
         for index in ("PRIMARY", "SCI"):
             if index in a:
                 found += compare_headers(a[index].header, b[index].header)
@@ -148,7 +148,7 @@ def _array(hdus: Any, name: str) -> Any:
     return np.asarray(hdus[name].data) if name in hdus and hdus[name].data is not None else None
 
 
-def _compare_hdu(name: str, official: Any, ours: Any, error: Any, tolerance: Tolerance) -> list[str]:
+def _compare_hdu(official: Any, ours: Any, error: Any, tolerance: Tolerance) -> list[str]:
     a, b = np.asarray(official.data), np.asarray(ours.data)
     if a.dtype.names is not None:
         return [] if a.dtype.names == b.dtype.names and len(a) == len(b) else ["tables differ"]

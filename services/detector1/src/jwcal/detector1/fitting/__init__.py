@@ -1,1 +1,1 @@
-"""Fits of count rates to ramps."""
+"""Ramp fitting: what prepares ramps for the kernels and packs what they return."""

@@ -29,7 +29,7 @@ def every_pixel_has(plane, flag):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _load(data, groupdq, gain, y, x0, x1, differences):
-    """Differences in electrons of the pixels ``x0:x1`` of a row as ``(pixel, nints * (ngroups - 1))``; NaN if unusable."""
+    """Differences (electrons) of the pixels ``x0:x1`` of a row, ``(pixel, nints * (ngroups - 1))``; NaN if unusable."""
     nints, ngroups = data.shape[0], data.shape[1]
     previous = np.empty(_TILE, np.float32)
     for i in range(nints):

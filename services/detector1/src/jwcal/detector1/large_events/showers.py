@@ -46,7 +46,7 @@ def flag_showers(ramp: Ramp, params: ShowerParameters, gain: Float32, noise: Flo
     that are flagged in their group and for some time after.  Pixels whose mean rate that changes too much keep their
     former flags.
     """
-    nints, ngroups, ny, nx = ramp.data.shape
+    nints, ngroups = ramp.data.shape[:2]
     before = ramp.groupdq.copy()
     unusable = sum(every_pixel_has(plane, _DO_NOT_USE) for cube in before for plane in cube)
     if nints * (ngroups - 1) - unusable < _MIN_DIFFERENCES:

@@ -67,7 +67,8 @@ def _differences(product: GuiderRamp, kind: str) -> Float32:
         )
     if kind == "FGS_FINEGUIDE":
         last: Float32 = data[:, -4:].mean(axis=1)
-        return last - data[:, :4].mean(axis=1)
+        last -= data[:, :4].mean(axis=1)
+        return last
     steps: Float32 = data[:, 1] - data[:, 0]
     if kind.startswith("FGS_ID"):
         steps = np.minimum(steps[1], steps[0])[None]

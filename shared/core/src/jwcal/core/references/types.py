@@ -33,6 +33,12 @@ def _plane(model: Any, name: str, target: Subarray | None, dtype: Any) -> NDArra
     return array if target is None else cut(array, _origin(model), target, file=str(model.meta.filename))
 
 
+def _lower_case(table: NDArray[Any]) -> NDArray[Any]:
+    """A table with its column names in lower case."""
+    table.dtype.names = tuple(name.lower() for name in table.dtype.names or ())
+    return table
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
     """Base of the decoded references."""
@@ -277,8 +283,8 @@ class Irs2Reference(Reference):
 
     @classmethod
     def decode(cls, model: Any, target: Subarray | None) -> Self:
-        bad = np.array(model.dq_table) if model.hasattr("dq_table") else None
-        return cls(irs2_table=np.array(model.irs2_table), dq_table=bad, file=model.meta.filename)
+        bad = _lower_case(np.array(model.dq_table)) if model.hasattr("dq_table") else None
+        return cls(irs2_table=_lower_case(np.array(model.irs2_table)), dq_table=bad, file=model.meta.filename)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

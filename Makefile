@@ -1,0 +1,66 @@
+# jwcal: make demo, make test.  Everything is set up in .venv on first use.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+OFFICIAL := .venv-official
+PACKAGES := shared/core shared/observatory shared/client services/detector1
+READY := $(VENV)/.ready
+
+.PHONY: help setup demo test test-fast check format requirements official bench clean
+
+help:
+	@echo "make demo       simulate an exposure, calibrate it, compare with the truth, draw a picture"
+	@echo "make test       every test (parity with the official package where 'make official' was run)"
+	@echo "make test-fast  the tests of a minute"
+	@echo "make check      format, lint, types, layers"
+	@echo "make official   install the official package beside ours, for parity tests and benchmarks"
+	@echo "make bench      measure both, write BENCHMARKS.md"
+
+setup: $(READY)
+
+$(READY): requirements/dev.txt $(addsuffix /pyproject.toml,$(PACKAGES))
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+		$(addprefix -e ,$(PACKAGES))
+	@touch $@
+
+demo: $(READY)
+	$(BIN)/jwcal demo --out demo-output
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+test-fast: $(READY)
+	$(BIN)/python -m pytest -m "not slow and not parity"
+
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# Pins every package with its hashes, for every platform.
+requirements: $(READY)
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+		--no-header requirements/dev.in -o requirements/dev.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+		--no-header requirements/runtime.in -o requirements/runtime.txt
+
+official: $(OFFICIAL)/.ready
+
+$(OFFICIAL)/.ready:
+	$(PYTHON) -m venv $(OFFICIAL)
+	$(OFFICIAL)/bin/python -m pip install --quiet --disable-pip-version-check jwst==3.0.0 psutil
+	@touch $@
+
+bench: $(READY) official
+	$(BIN)/python tests/bench/bench.py
+
+clean:
+	rm -rf $(VENV) $(OFFICIAL) .work demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,138 @@
+"""Ordinary least squares on the segments of ramps: preparation, fit, optional results."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from jwcal.core import dqflags
+from jwcal.core.array_types import Float32
+from jwcal.core.data import Ramp, RateCube, RateImage, SideProduct
+from jwcal.detector1.kernels import ramp_fit as kernels
+from jwcal.detector1.kernels import ramp_fit_details
+
+_NO_ZEROFRAME = np.zeros((0, 0, 0), np.float32)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fit:
+    """Rates of the exposure and of its integrations; None for both where nothing can be fitted."""
+
+    rate: RateImage | None
+    rateints: RateCube | None
+    side_products: dict[str, SideProduct] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """The groups ``[start, stop)`` of a ramp that are fitted."""
+
+    start: int
+    stop: int
+    clear_first_jump: bool
+    """Whether a jump in the first of them means nothing, its predecessor having been dropped."""
+
+    def __iter__(self):  # type: ignore[no-untyped-def]
+        return iter((self.start, self.stop, self.clear_first_jump))
+
+
+def fit_least_squares(
+    ramp: Ramp,
+    gain: Float32,
+    read_noise: Float32,
+    *,
+    suppress_one_group: bool = True,
+    optional_results: bool = False,
+) -> Fit:
+    """Fit straight lines to the ramps, which stay as they are.
+
+    `gain` in e-/DN, `read_noise` (CDS) in DN, both ``(ny, nx)``.
+    """
+    suppress = suppress_one_group and ramp.ngroups > 1
+    groups = usable_groups(ramp, suppress=suppress)
+    if groups is None:
+        return Fit(rate=None, rateints=None)
+    times = integration_times(ramp)
+    nframes = ramp.metadata.require_number("exposure.nframes", positive=True)
+    noise = np.float32(read_noise * (gain / np.float32(np.sqrt(2.0 * nframes))))
+    dark = np.zeros_like(gain) if ramp.average_dark_current is None else ramp.average_dark_current
+    zeroframe = _NO_ZEROFRAME if ramp.zeroframe is None or suppress else ramp.zeroframe
+    rate, rateints = _empty_results(ramp)
+    inputs = (ramp.data, ramp.groupdq, zeroframe)
+    chosen = (times, tuple(groups), suppress)
+    kernels.fit_ramps(
+        ramp.data,
+        ramp.groupdq,
+        ramp.pixeldq,
+        zeroframe,
+        gain,
+        noise,
+        dark,
+        *chosen,
+        (rate.data, rate.err, rate.var_poisson, rate.var_rnoise, rate.dq),
+        (rateints.data, rateints.err, rateints.var_poisson, rateints.var_rnoise, rateints.dq),
+    )
+    side: dict[str, SideProduct] = {}
+    if optional_results:
+        nints, _, ny, nx = ramp.data.shape
+        segments, jumps = np.zeros(ny, np.int64), np.zeros(ny, np.int64)
+        ramp_fit_details.count_details(*inputs, *chosen, segments, jumps)
+        names = ("slope", "sigslope", "var_poisson", "var_rnoise", "yint", "sigyint", "weights")
+        arrays = {name: np.zeros((nints, int(segments.max()), ny, nx), np.float32) for name in names}
+        arrays["pedestal"] = np.zeros((nints, ny, nx), np.float32)
+        arrays["crmag"] = np.zeros((nints, int(jumps.max()), ny, nx), np.float32)
+        ramp_fit_details.fit_details(
+            *inputs, gain, noise, dark, *chosen, rateints.data, _pedestal_time(ramp), tuple(arrays.values())
+        )
+        side["fitopt"] = SideProduct(model="RampFitOutputModel", arrays=arrays)
+    return Fit(rate=rate, rateints=rateints, side_products=side)
+
+
+def usable_groups(ramp: Ramp, *, suppress: bool) -> Groups | None:
+    """The groups to fit; None where nothing can be.
+
+    Nothing can be fitted if the first group of every ramp is saturated.  MIRI ramps lose leading groups, and a last
+    one, that are DO_NOT_USE everywhere, and need two groups then.
+    """
+    ngroups = ramp.ngroups
+    if kernels.every_sample_has(ramp.groupdq, np.uint8(dqflags.SATURATED), 0, False):
+        return None
+    if ramp.metadata.instrument != "MIRI" or ngroups == 1:
+        return Groups(0, ngroups, False)
+
+    def unused(group: int) -> bool:
+        return bool(kernels.every_sample_has(ramp.groupdq, np.uint8(dqflags.DO_NOT_USE), group, suppress))
+
+    start = 0
+    while start < ngroups and unused(start):
+        start += 1
+    stop = ngroups - 1 if start < ngroups and unused(ngroups - 1) else ngroups
+    return Groups(start, stop, start > 0) if stop - start > 1 else None
+
+
+def integration_times(ramp: Ramp) -> tuple[float, float, float]:
+    """Integration time (s) of a group, of a lone first group and of a zeroframe, from single-precision keywords."""
+    group_time = np.float32(ramp.metadata.require_number("exposure.group_time", positive=True))
+    frame_time = np.float32(ramp.metadata.require_number("exposure.frame_time", positive=True))
+    nframes = ramp.metadata.require_number("exposure.nframes", positive=True)
+    return float(group_time), (nframes + 1.0) * float(frame_time) / 2.0, float(frame_time)
+
+
+def _pedestal_time(ramp: Ramp) -> float:
+    """Groups between reset and the mean of the first group."""
+    nframes = ramp.metadata.require_number("exposure.nframes", positive=True)
+    dropped = float(ramp.metadata.get("exposure.drop_frames1", 0))
+    return ((nframes + 1.0) / 2.0 + dropped) / (nframes + float(ramp.metadata.get("exposure.groupgap", 0)))
+
+
+def _empty_results(ramp: Ramp) -> tuple[RateImage, RateCube]:
+    nints, _, ny, nx = ramp.data.shape
+
+    def planes(shape: tuple[int, ...]) -> dict[str, Any]:
+        return {name: np.empty(shape, np.float32) for name in ("data", "err", "var_poisson", "var_rnoise")}
+
+    rate = RateImage(**planes((ny, nx)), dq=np.empty((ny, nx), np.uint32), metadata=ramp.metadata)
+    rateints = RateCube(
+        **planes((nints, ny, nx)), dq=np.empty((nints, ny, nx), np.uint32), metadata=ramp.metadata.copy()
+    )
+    return rate, rateints
