@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
 from jwcal.core.array_types import Float32, Float64
@@ -15,6 +16,7 @@ TRIAL_PHASES: Final = 500
 """Phases at which chi squared is evaluated."""
 LEAST_POWER: Final = 1e-6
 """Least share of a wave's power that intercepts and slopes must leave for its amplitude to be known."""
+_TRIALS: Final = np.arange(TRIAL_PHASES) / TRIAL_PHASES
 _CHUNKS: Final = 16
 _SMALLEST: Final = 1e-8
 
@@ -79,21 +81,28 @@ class _Trials:
     power: Float64
     integration_step: float
 
-    def at(self, phase: float, integrations: range) -> tuple[float, float]:
-        """Chi squared (less a constant) and amplitude for a wave that starts at `phase`; NaN and 0 if undefined.
+    def at(self, phases: Float64, integrations: range) -> tuple[Float64, Float64]:
+        """Chi squared (less a constant) and amplitude for waves that start at `phases`; NaN and 0 where undefined.
 
         Each integration takes the trial phase that follows its own, as the official step does.
         """
-        phases = np.arange(TRIAL_PHASES) / TRIAL_PHASES
-        a = b = 0.0
-        for i in integrations:
-            k = int(np.argmin(np.abs((phases - phase - self.integration_step * i) % 1)))
-            a += self.quadratic[k, i]
-            b += self.linear[k, i]
-        if abs(a) <= _SMALLEST or not np.isfinite(a) or not np.isfinite(b):
-            return np.nan, 0.0
-        amplitude = -b / (2 * a)
-        return a * amplitude**2 + b * amplitude, amplitude
+        a, b = np.empty(phases.size), np.empty(phases.size)
+        kernels.sum_terms(
+            self.quadratic,
+            self.linear,
+            _TRIALS,
+            phases,
+            self.integration_step,
+            integrations.start,
+            integrations.stop,
+            a,
+            b,
+        )
+        undefined = (np.abs(a) <= _SMALLEST) | ~np.isfinite(a) | ~np.isfinite(b)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            amplitude = -b / (2 * a)
+            chisq = a * amplitude**2 + b * amplitude
+        return np.where(undefined, np.nan, chisq), np.where(undefined, 0.0, amplitude)
 
 
 def fold(ramp: Ramp, model: JointModel) -> FoldedRamp:
@@ -106,19 +115,11 @@ def fold(ramp: Ramp, model: JointModel) -> FoldedRamp:
     limit = np.float32(2) * _median_deviation(ramp, deviation)
     sums = np.zeros((nints, model.wave.size, ngroups))
     numbers = np.zeros((nints, model.wave.size))
+    bins = np.empty((ny, nx // 4), np.int32)
+    kernels.phase_bins(model.readout.row, model.readout.sample, model.period, model.wave.size, bins)
     for i, data in enumerate(ramp.data):
         kernels.deviations(data, deviation)
-        kernels.fold(
-            data,
-            deviation,
-            ramp.pixeldq,
-            limit,
-            model.readout.row,
-            model.readout.sample,
-            model.period,
-            sums[i],
-            numbers[i],
-        )
+        kernels.fold(data, deviation, ramp.pixeldq, limit, bins, sums[i], numbers[i])
     return FoldedRamp(sums=sums, numbers=numbers)
 
 
@@ -132,7 +133,7 @@ def fit_wave(folded: FoldedRamp, model: JointModel, *, separately: bool) -> Wave
         folded.numbers,
         model.spline(),
         model.group_step,
-        np.arange(TRIAL_PHASES) / TRIAL_PHASES,
+        _TRIALS,
         trials.quadratic,
         trials.linear,
         trials.power,
@@ -143,8 +144,8 @@ def fit_wave(folded: FoldedRamp, model: JointModel, *, separately: bool) -> Wave
     blocks = [range(i, i + 1) for i in range(nints)] if separately else [range(nints)]
     phases, amplitudes = np.empty(nints), np.empty(nints)
     for block in blocks:
-        best = _best_phase(_chi_squared(trials, block))
-        _, amplitude = trials.at(best, block)
+        best = _best_phase(trials.at(_TRIALS, block)[0])
+        amplitude = float(trials.at(np.array([best]), block)[1][0])
         for i in block:
             phases[i] = best + i * step
             amplitudes[i] = amplitude
@@ -162,45 +163,44 @@ def subtract(ramp: Ramp, model: JointModel, fit: WaveFit) -> None:
         )
 
 
-def _chi_squared(trials: _Trials, integrations: range) -> Float64:
-    return np.array([trials.at(k / TRIAL_PHASES, integrations)[0] for k in range(TRIAL_PHASES)])
-
-
 def _best_phase(chisq: Float64) -> float:
     """Vertex of the parabola through the least chi squared and its neighbours.
 
     As in the official step the neighbours of the first and last trial are not unwrapped, so that the vertex is off
     there.
     """
-    phases = np.arange(TRIAL_PHASES) / TRIAL_PHASES
     if not np.isfinite(chisq).any():
         return 0.0
     best = int(np.nanargmin(chisq))
     around = [best - 1, best, (best + 1) % TRIAL_PHASES]
     values = chisq[around]
     if not np.isfinite(values).all() or np.std(values) == 0:
-        return float(phases[best])
-    a, b, _ = np.polyfit(phases[around], values, 2)
+        return float(_TRIALS[best])
+    a, b, _ = np.polyfit(_TRIALS[around], values, 2)
     return float(-b / (2 * a))
 
 
 def _median_deviation(ramp: Ramp, deviation: Float32) -> np.float32:
     """Median over pixels and integrations of the standard deviation over groups, by counting bits: no large copy."""
     total = ramp.nints * deviation.size
+    ranks = ((total - 1) // 2, total // 2)
+    cumulative = _count(ramp, deviation, None)
     middle = []
-    for rank in sorted({(total - 1) // 2, total // 2}):
-        upper, before = _count(ramp, deviation, None, rank)
-        lower, _ = _count(ramp, deviation, upper, rank - before)
+    counted = -1
+    for rank in ranks:
+        upper = int(np.searchsorted(cumulative, rank, side="right"))
+        if upper != counted:
+            lower_counts, counted = _count(ramp, deviation, upper), upper
+        before = int(cumulative[upper - 1]) if upper else 0
+        lower = int(np.searchsorted(lower_counts, rank - before, side="right"))
         middle.append(np.array([(upper << 16) | lower], np.uint32).view(np.float32)[0])
     return np.float32(np.mean(middle, dtype=np.float32))
 
 
-def _count(ramp: Ramp, deviation: Float32, prefix: int | None, rank: int) -> tuple[int, int]:
-    """Half of the bits of the number of this rank, and how many numbers lie below that half."""
+def _count(ramp: Ramp, deviation: Float32, upper: int | None) -> NDArray[np.int64]:
+    """How many deviations have an upper half of bits up to each value, or a lower half among those of `upper`."""
     counts = np.zeros((_CHUNKS, 1 << 16), np.int64)
     for data in ramp.data:
         kernels.deviations(data, deviation)
-        kernels.count_bits(deviation, 0 if prefix is None else prefix, prefix is None, counts)
-    cumulative = np.cumsum(counts.sum(axis=0))
-    half = int(np.searchsorted(cumulative, rank, side="right"))
-    return half, int(cumulative[half - 1]) if half else 0
+        kernels.count_bits(deviation, 0 if upper is None else upper, upper is None, counts)
+    return np.cumsum(counts.sum(axis=0))

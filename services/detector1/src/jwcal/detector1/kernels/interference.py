@@ -12,27 +12,27 @@ _LATE = np.int64(3 + 2**32)
 """Clocks that the official package adds to a row's last reference pixel (3 are meant)."""
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def _deviation(data, y, x):
-    """Standard deviation of the groups ``(ngroups, ny, nx)`` of a pixel, in single precision as numpy takes it."""
-    n = np.float32(data.shape[0])
-    total = np.float32(0.0)
-    for g in range(data.shape[0]):
-        total += data[g, y, x]
-    mean = total / n
-    total = np.float32(0.0)
-    for g in range(data.shape[0]):
-        residual = data[g, y, x] - mean
-        total += residual * residual
-    return np.sqrt(total / n)
-
-
 @njit(parallel=True, nogil=True, cache=True, error_model="numpy")
 def deviations(data, out):
-    """Standard deviations over the groups of one integration, to `out` ``(ny, nx)``."""
-    for y in prange(data.shape[1]):
-        for x in range(data.shape[2]):
-            out[y, x] = _deviation(data, y, x)
+    """Standard deviations over the groups of one integration, to `out` ``(ny, nx)``, in single precision."""
+    ngroups, ny, nx = data.shape
+    n = np.float32(ngroups)
+    for y in prange(ny):
+        mean = np.zeros(nx, np.float32)
+        total = np.zeros(nx, np.float32)
+        for g in range(ngroups):
+            row = data[g, y]
+            for x in range(nx):
+                mean[x] += row[x]
+        for x in range(nx):
+            mean[x] /= n
+        for g in range(ngroups):
+            row = data[g, y]
+            for x in range(nx):
+                residual = row[x] - mean[x]
+                total[x] += residual * residual
+        for x in range(nx):
+            out[y, x] = np.sqrt(total[x] / n)
 
 
 @njit(parallel=True, nogil=True, cache=True, error_model="numpy")
@@ -56,23 +56,30 @@ def count_bits(deviation, prefix, high, counts):
 
 
 @njit(parallel=True, nogil=True, cache=True, error_model="numpy")
-def fold(data, deviation, pixeldq, limit, row, sample, period, sums, numbers):
-    """Add the good pixels of an integration by phase: `sums` ``(nphases, ngroups)``, `numbers` ``(nphases,)``.
+def phase_bins(row, sample, period, nphases, bins):
+    """Phase bin of each quad ``(ny, nx / 4)`` in the first group."""
+    ny, nquads = bins.shape
+    for y in prange(ny):
+        for k in range(nquads):
+            bins[y, k] = int(_fraction((y * row + k * sample) / period) * nphases)
+
+
+@njit(parallel=True, nogil=True, cache=True, error_model="numpy")
+def fold(data, deviation, pixeldq, limit, bins, sums, numbers):
+    """Add the good pixels of an integration by phase bin: `sums` ``(nphases, ngroups)``, `numbers` ``(nphases,)``.
 
     Good pixels deviate less than `limit` over the groups and carry no flag; the quads 1 and 2 of each row are bad
     reference columns.
     """
-    ngroups, ny, nx = data.shape
-    nphases = numbers.size
-    for g in prange(ngroups):
-        own = np.zeros(nphases)
-        count = np.zeros(nphases)
+    ny, nquads = bins.shape
+    for g in prange(data.shape[0]):
+        own = np.zeros(numbers.size)
+        count = np.zeros(numbers.size)
         for y in range(ny):
-            for k in range(nx // 4):
+            for k in range(nquads):
                 if k in (1, 2):
                     continue
-                phase = (np.float64(y * row + k * sample) / period) % 1.0
-                index = int(phase * nphases)
+                index = bins[y, k]
                 for x in range(4 * k, 4 * k + 4):
                     good = 1.0 if deviation[y, x] < limit and pixeldq[y, x] == 0 else 0.0
                     own[index] += np.float64(data[g, y, x]) * good
@@ -80,6 +87,12 @@ def fold(data, deviation, pixeldq, limit, row, sample, period, sums, numbers):
         sums[:, g] += own
         if g == 0:
             numbers += count
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _fraction(cycles):
+    """Phase of a number of cycles."""
+    return cycles - np.floor(cycles)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -103,6 +116,10 @@ def accumulate_trials(sums, numbers, coefficients, phase_step, trials, quadratic
     t1 = ngroups * (ngroups - 1) / 2.0
     t2 = ngroups * (ngroups - 1) * (2 * ngroups - 1) / 6.0
     delta = ngroups * t2 - t1 * t1
+    phases = np.empty((nphases, ngroups))
+    for p in range(nphases):
+        for g in range(ngroups):
+            phases[p, g] = _fraction((p + 0.5) / nphases + g * phase_step)
     for trial in prange(trials.size):
         z = np.empty(ngroups)
         for k in range(nints):
@@ -112,8 +129,7 @@ def accumulate_trials(sums, numbers, coefficients, phase_step, trials, quadratic
         for p in range(nphases):
             sz, stz, szz = 0.0, 0.0, 0.0
             for g in range(ngroups):
-                phase = ((p + 0.5) / nphases + g * phase_step) % 1.0
-                z[g] = wave_value(coefficients, (phase + trials[trial]) % 1.0)
+                z[g] = wave_value(coefficients, _fraction(phases[p, g] + trials[trial]))
                 sz += z[g]
                 stz += g * z[g]
                 szz += z[g] * z[g]
@@ -131,15 +147,46 @@ def accumulate_trials(sums, numbers, coefficients, phase_step, trials, quadratic
                 linear[trial, k] += 2.0 / delta * line - 2.0 * szy
 
 
+@njit(nogil=True, cache=True, error_model="numpy")
+def next_trial(trials, phase, offset):
+    """Index of the evenly spaced trial phase at or after ``phase + offset``, as ``argmin((trial - phase - offset) % 1)``.
+
+    Rounding decides where they coincide, so the neighbours are compared.
+    """
+    n = trials.size
+    guess = int(np.ceil(_fraction(phase + offset) * n))
+    best, least = n, 2.0
+    for step in range(-1, 2):
+        k = (guess + step) % n
+        distance = (trials[k] - phase - offset) % 1.0
+        if distance < least or (distance == least and k < best):
+            best, least = k, distance
+    return best
+
+
+@njit(parallel=True, nogil=True, cache=True, error_model="numpy")
+def sum_terms(quadratic, linear, trials, phases, integration_step, first, last, a, b):
+    """Sum the terms of the integrations ``first:last`` at each of `phases`, to `a` and `b`."""
+    for p in prange(phases.size):
+        a[p] = 0.0
+        b[p] = 0.0
+        for i in range(first, last):
+            k = next_trial(trials, phases[p], integration_step * i)
+            a[p] += quadratic[k, i]
+            b[p] += linear[k, i]
+
+
 @njit(parallel=True, nogil=True, cache=True, error_model="numpy")
 def subtract_wave(data, row, sample, period, phase_step, phase, amplitude, coefficients):
     """Subtract a wave from the groups ``(ngroups, ny, nx)`` of an integration that starts at `phase`."""
     ngroups, ny, nx = data.shape
     for y in prange(ny):
-        for k in range(nx // 4):
-            own = (np.float64(y * row + k * sample) / period) % 1.0
-            for g in range(ngroups):
-                value = amplitude * wave_value(coefficients, (own + phase_step * g + phase) % 1.0)
+        own = np.empty(nx // 4)
+        for k in range(own.size):
+            own[k] = _fraction((y * row + k * sample) / period)
+        for g in range(ngroups):
+            for k in range(own.size):
+                value = amplitude * wave_value(coefficients, _fraction(own[k] + phase_step * g + phase))
                 for x in range(4 * k, 4 * k + 4):
                     data[g, y, x] = np.float32(np.float64(data[g, y, x]) - value)
 
@@ -222,8 +269,7 @@ def _phase(start, row, sample, late, period, y, k, nquads):
     clocks = start + y * row + k * sample
     if late and k == nquads - 1:
         clocks += _LATE
-    cycles = np.float64(clocks) / period
-    return cycles - np.floor(cycles)
+    return _fraction(clocks / period)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
