@@ -154,7 +154,7 @@ def _read_times(ramp: Ramp, nframes: int) -> list[Float64]:
         return [np.asarray(times, np.float64) for times in ramp.read_times]
     frame_time = ramp.metadata.require_number("exposure.frame_time", positive=True)
     stride = nframes + int(ramp.metadata.require_number("exposure.groupgap"))
-    reads = np.arange(1, nframes + 1)
+    reads = np.arange(1, nframes + 1, dtype=np.float64)
     return [(reads + group * stride) * frame_time for group in range(ramp.ngroups)]
 
 

@@ -127,7 +127,8 @@ def fit_wave(folded: FoldedRamp, model: JointModel, *, separately: bool) -> Wave
     """Amplitude and phase of the wave, common to all integrations or one for each; None where they are not defined."""
     nints, _, ngroups = folded.sums.shape
     step = model.integration_step(ngroups)
-    trials = _Trials(*(np.empty((TRIAL_PHASES, nints)) for _ in range(3)), integration_step=step)
+    shape = (TRIAL_PHASES, nints)
+    trials = _Trials(np.empty(shape), np.empty(shape), np.empty(shape), step)
     kernels.accumulate_trials(
         folded.sums,
         folded.numbers,

@@ -149,7 +149,7 @@ def accumulate_trials(sums, numbers, coefficients, phase_step, trials, quadratic
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def next_trial(trials, phase, offset):
-    """Index of the evenly spaced trial phase at or after ``phase + offset``, as ``argmin((trial - phase - offset) % 1)``.
+    """Index of the trial phase at or after ``phase + offset``: the least ``(trial - phase - offset) % 1``.
 
     Rounding decides where they coincide, so the neighbours are compared.
     """

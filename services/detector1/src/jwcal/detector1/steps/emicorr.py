@@ -80,8 +80,9 @@ def correct_interference(ramp: Ramp, params: EmiCorrParameters, refs: ReferenceS
     and the step is skipped if none is left.
 
     Kept from the official step: an integration's chi squared is taken at the trial phase that follows its own; the
-    parabola is not unwrapped at phase 0; the last column of full frames is placed 2^32 clocks too late in the
-    sequential fit; phase 0 is in no bin; the saved waves name the read pattern in full, as no reference does.
+    parabola is not unwrapped at phase 0; one sample that is no number makes the joint fit undefined, and nothing is
+    subtracted; the last column of full frames is placed 2^32 clocks too late in the sequential fit; phase 0 is in no
+    bin; the saved waves name the read pattern in full, as no reference does.
 
     Skipped for fewer than three groups and for subarrays and read patterns that the reference does not have.
     Source: JWST User Documentation, "MIRI Electromagnetic Interference"; Brandt (joint fit), Bergeron (sequential).
