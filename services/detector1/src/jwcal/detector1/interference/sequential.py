@@ -66,11 +66,13 @@ def measure_wave(ramp: Ramp, readout: Readout, frequency: float, integrations: i
 
 def match_reference(wave: Float64, reference: Float64, period: float, *, scale: bool) -> Float64:
     """The reference wave at the phase of the measured `wave`, and at its amplitude if `scale`, by pixel clock."""
-    measured = resample(wave, reference.size)
+    measured = resample(wave, reference.size)[: reference.size]
     correlations = _correlations(reference, measured)
     table = resample(np.roll(reference, int(np.argmax(correlations))), period)
     if scale:
-        table = table * np.polyfit(table, resample(wave, period), 1)[0]
+        measured = resample(wave, period)
+        both = min(table.size, measured.size)
+        table = table * np.polyfit(table[:both], measured[:both], 1)[0]
     return table
 
 
@@ -91,7 +93,7 @@ def subtract(ramp: Ramp, readout: Readout, frequency: float, table: Float64) -> 
 
 
 def resample(wave: Float64, length: float) -> Float64:
-    """`wave` stretched to `length` samples, each the one at or before its place."""
+    """`wave` stretched to `length` samples, each the one at or before its place; rounding may add one at the end."""
     step = wave.size / length
     places = np.arange(int(np.ceil(wave.size / step))) * step
     return wave[places.astype(np.int64)]
