@@ -79,4 +79,3 @@ def _stamp(model: Any, entry: Entry, name: str) -> None:
     meta.subarray.xstart, meta.subarray.ystart = mode.corner
     meta.subarray.xsize, meta.subarray.ysize = mode.size
     meta.subarray.fastaxis, meta.subarray.slowaxis = mode.detector.fast, mode.detector.slow
-
