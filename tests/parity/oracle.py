@@ -172,12 +172,12 @@ def _compare_values(a: Any, b: Any, error: Any, tolerance: Tolerance) -> list[st
     pattern = np.count_nonzero(np.isfinite(a) != np.isfinite(b))
     if pattern > (1 - tolerance.fraction) * a.size:
         found.append(f"NaN patterns differ on {pattern} of {a.size}")
-    near = np.abs(a - b) <= tolerance.relative * np.abs(a)
-    if error is not None and error.shape == a.shape:
-        with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore"):
+        near = (a == b) | (np.abs(a - b) <= tolerance.relative * np.abs(a))
+        if error is not None and error.shape == a.shape:
             near |= np.abs(a - b) <= tolerance.sigma * error
     wrong = np.count_nonzero(finite & ~near)
     if wrong > (1 - tolerance.fraction) * max(1, np.count_nonzero(finite)):
-        worst = np.max(np.where(finite, np.abs(a - b), 0))
+        worst = np.max(np.abs(a - b), where=finite, initial=0)
         found.append(f"{wrong} of {np.count_nonzero(finite)} values differ, by up to {worst:.4g}")
     return found

@@ -70,7 +70,7 @@ def execute(
         on_event(StepStarted(planned.definition.name, index, len(steps)))
         product, record = run_step(planned, product, references)
         records.append(record)
-        if save is not None and record.status == "COMPLETE" and planned.params.save_results:
+        if save is not None and planned.params.save_results and not planned.params.skip:
             save(planned.definition, planned.params, product)
         on_event(StepFinished(record, index, len(steps)))
     return product, tuple(records)

@@ -42,13 +42,14 @@ def divide_flat(product: GuiderCube | GuiderRamp, params: FlatFieldParameters, r
         flat_variance = product.data**2 / (flat * flat) * reference.err**2
         product.err = np.sqrt(product.err**2 + flat_variance)
     product.dq |= flags
-    _match_flags(product)
+    for spectral in ("fflat", "sflat", "dflat"):
+        product.metadata.set(f"ref_file.{spectral}.name", "N/A")
+    _match_values(product)
     return product
 
 
-def _match_flags(product: GuiderCube) -> None:
-    """NaN wherever a pixel is unusable, DO_NOT_USE wherever every image is NaN."""
-    bad = np.isnan(product.data) | np.isnan(product.err) | ((product.dq & np.uint32(dqflags.DO_NOT_USE)) != 0)
+def _match_values(product: GuiderCube) -> None:
+    """NaN in rate and error wherever one of them is.  Flags stay, as one plane serves all images."""
+    bad = np.isnan(product.data) | np.isnan(product.err)
     product.data[bad] = np.nan
     product.err[bad] = np.nan
-    product.dq[bad.all(axis=0)] |= np.uint32(dqflags.DO_NOT_USE)

@@ -9,6 +9,8 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from jwcal.core.data import GuiderCube, GuiderRamp, Ramp, RateCube, RateImage, SideProduct
 from jwcal.core.errors import OutputError
 from jwcal.core.metadata import Metadata
@@ -56,8 +58,7 @@ def write_ramp(ramp: Ramp, path: Path, *, logs: Mapping[str, Any] | None = None)
 def write_guider(product: GuiderCube | GuiderRamp, path: Path, *, logs: Mapping[str, Any] | None = None) -> None:
     """Write a guide-star product (``GuiderCalModel``, or ``GuiderRawModel`` before the rates are made)."""
     arrays: dict[str, Any] = {"data": product.data, "dq": product.dq, **product.tables}
-    if isinstance(product, GuiderCube):
-        arrays["err"] = product.err
+    arrays["err"] = product.err if isinstance(product, GuiderCube) else np.zeros_like(product.data)
     model = "GuiderCalModel" if isinstance(product, GuiderCube) else "GuiderRawModel"
     _write(model, arrays, product.metadata, path, product.extra, logs)
 
