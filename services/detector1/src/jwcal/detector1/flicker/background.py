@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from astropy.stats import SigmaClip
@@ -15,7 +16,7 @@ Image = NDArray[np.float32] | NDArray[np.float64]
 _LARGEST_BOX = 32
 
 
-def usable_values(image: Image, mask: Bool) -> Image:
+def usable_values(image: Image, mask: Bool) -> Any:
     """The finite values of the pixels that `mask` marks, sorted."""
     values = np.sort(image[mask])
     return values[: int(np.searchsorted(values, np.inf))]  # NaN comes last

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -58,7 +58,7 @@ class Cleaner:
             flat=flat,
         )
 
-    def clean(self, image: Float32, mask: Bool) -> tuple[Float32, Float32 | np.floating] | None:
+    def clean(self, image: Float32, mask: Bool) -> tuple[Any, Any] | None:
         """The image without noise, and its background; None where `mask` leaves no pixel.  Consumes both."""
         if self.flat is not None:
             image /= self.flat
@@ -80,7 +80,7 @@ class Cleaner:
         image[nan] = np.nan
         return image, background
 
-    def _subtract_background(self, image: Float32, mask: Bool) -> tuple[Float32, Float32 | np.floating]:
+    def _subtract_background(self, image: Float32, mask: Bool) -> tuple[Any, Any]:
         if self.background is None:
             return image, np.float32(0)
         if self.background == "median":

@@ -7,6 +7,8 @@ equations that depend on differences of ``k`` alone: ``sum w e^(2 pi i m (l - k)
 the weights, the right-hand side that of ``w d``.
 """
 
+from typing import Any
+
 import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
@@ -35,7 +37,8 @@ class NoFit(Exception):
 
 def clean_full_frame(image: Float32, mask: Bool, detector: str) -> Float32:
     """The image less its low-frequency noise along the lines of the fast axis."""
-    upright, usable = _upright(image, detector), _upright(mask, detector)
+    upright: Float32 = _upright(image, detector)
+    usable: Bool = _upright(mask, detector)
     model = _line_models(upright, usable)
     offsets = np.arange(FULL) - (FULL // 2 + 1)
     kernel = np.exp(-((offsets / _BUFFER_SIGMA) ** 2) / 2) / _BUFFER_SIGMA / np.sqrt(2 * np.pi)
@@ -69,10 +72,10 @@ def _solve(transform: NDArray[np.complex128], right: NDArray[np.complex128]) -> 
     difference = np.arange(vectors)[:, None] - np.arange(vectors)[None, :]
     matrices = np.where(difference >= 0, transform[:, difference], np.conj(transform[:, -difference]))
     try:
-        solution: NDArray[np.complex128] = np.linalg.solve(matrices, right[..., None])[..., 0]
+        solution: Any = np.linalg.solve(matrices, right[..., None])[..., 0]
     except np.linalg.LinAlgError:
         raise NoFit("the background pixels do not determine the noise") from None
-    return solution
+    return np.asarray(solution, np.complex128)
 
 
 def _low_pass(n: int) -> Float64:
@@ -126,7 +129,8 @@ def clean_subarray(
     least_fraction: float = 0.05,
 ) -> Float32:
     """The image less the noise in two frequency bands, fitted in overlapping windows of lines."""
-    upright, usable = _upright(image, detector), _upright(mask, detector).copy()
+    upright: Float32 = _upright(image, detector)
+    usable: Bool = _upright(mask, detector).copy()
     middle = np.median(upright[usable])
     sigma = 1.4825 * np.median(np.abs(upright - middle)[usable])
     outlier = usable & (np.abs(upright - middle) > rejection * sigma)
@@ -222,7 +226,7 @@ def _grown(plane: Bool) -> Bool:
     return grown
 
 
-def _upright(plane: NDArray[np.generic], detector: str) -> NDArray[np.generic]:
+def _upright(plane: Any, detector: str) -> Any:
     """A frame in detector orientation: the fast axis along rows."""
     return plane.T if detector == "NRS1" else plane.T[::-1]
 

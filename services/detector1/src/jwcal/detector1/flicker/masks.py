@@ -48,7 +48,7 @@ def scene_mask(
         planes = zip(rate.data, mask, strict=True) if mask.ndim == 3 else [(rate.data, mask)]
         for image, plane in planes:
             clip(image, plane, sigma_upper=n_sigma, fit_histogram=fit_histogram)
-    return mask.all(axis=0) if single_mask and mask.ndim == 3 else mask
+    return np.logical_and.reduce(mask) if single_mask and mask.ndim == 3 else mask
 
 
 def flat_flags(flat: FlatReference) -> UInt32:

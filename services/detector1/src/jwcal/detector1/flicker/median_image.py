@@ -26,7 +26,7 @@ def relative_flux(rateints: RateCube) -> Float64 | None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         flux = np.nanmedian(rateints.data, axis=(1, 2))
-        norm: Float64 = flux / np.nanmedian(flux)
+        norm: Float64 = np.asarray(flux / np.nanmedian(flux), np.float64)
     bad = ~np.isfinite(norm)
     if bad.all():
         return None

@@ -4,8 +4,9 @@ A ramp is split into segments at flagged groups.  Each is fitted with weights th
 ratio, and the slopes are averaged with the inverse of their read-noise variance.  Times along a ramp are counted in
 groups, so the slope of a segment is a fixed linear combination of its values, tabulated by length and weight class.
 
-Work arrays hold the pixels of a tile: ``values`` and ``raw`` (flags) of shape ``(pixel, nints * ngroups)``, and the
-working ``flags`` of one pixel, ``(nints * used)`` for the ``used`` groups that are fitted.
+Work arrays hold the pixels of a tile: ``values`` and ``raw`` (flags) of shape ``(nints * ngroups, pixels)``, and the
+working ``flags`` ``(nints * used, pixels)`` of the ``used`` groups that are fitted.  Medians are found for all pixels
+of the tile at once, by compare-exchange steps without branches.
 """
 
 import numpy as np
@@ -35,6 +36,8 @@ POWERS = (0.0, 0.4, 1.0, 3.0, 6.0, 10.0)
 """Exponents of the weights, by class of the signal-to-noise ratio of a segment."""
 
 _BUFFER = 1 << 20
+_NETWORK = 32
+"""Most differences that are sorted by compare-exchange."""
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -57,8 +60,8 @@ def every_sample_has(groupdq, flag, group, suppress):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def find_segments(flags, first, used, starts, ends):
-    """Runs of good groups ``[start, end)`` among ``flags[first : first + used]``; returns (kept, counted) segments.
+def find_segments(flags, p, first, used, starts, ends):
+    """Runs of good groups ``[start, end)`` among ``flags[first : first + used, p]``; returns (kept, counted) segments.
 
     A run that follows a group flagged as a jump and nothing else begins with that group.  Runs of a single group
     are kept only where there is no longer one, and then the first of them; the rest still count.
@@ -67,10 +70,10 @@ def find_segments(flags, first, used, starts, ends):
     longest = 0
     start = -1
     for g in range(used + 1):
-        good = g < used and (flags[first + g] & _NOT_PERSISTENCE) == 0
+        good = g < used and (flags[first + g, p] & _NOT_PERSISTENCE) == 0
         if good and start < 0:
             start = g
-            if g > 0 and (flags[first + g - 1] & _NOT_PERSISTENCE) == JUMP_DET:
+            if g > 0 and (flags[first + g - 1, p] & _NOT_PERSISTENCE) == JUMP_DET:
                 start = g - 1
         elif not good and start >= 0:
             if g - start > 1 or longest <= 1:
@@ -122,8 +125,8 @@ def weight_class(signal_to_noise):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def segment_class(values, p, at, length, gain, read_noise):
-    """Weight class of the segment of `length` groups that begins at ``values[p, at]``."""
-    signal = np.float64(values[p, at + length - 1]) - np.float64(values[p, at])
+    """Weight class of the segment of `length` groups that begins at ``values[at, p]``."""
+    signal = np.float64(values[at + length - 1, p]) - np.float64(values[at, p])
     variance = read_noise * read_noise + signal * gain
     if variance <= 0.0 or gain == 0.0:
         return 0
@@ -138,15 +141,15 @@ def fit_segment(values, p, at, length, table, gain, read_noise, current, group_t
     `current` is the rate (DN/s) that sets the Poisson noise, `single_time` the integration time of a lone group.
     """
     if length == 1:
-        slope = values[p, at] / single_time
+        slope = values[at, p] / single_time
         return slope, current / (single_time * gain), read_variance(1, read_noise, gain, single_time)
     if length == 2:
-        slope = (np.float64(values[p, at + 1]) - np.float64(values[p, at])) / group_time
+        slope = (np.float64(values[at + 1, p]) - np.float64(values[at, p])) / group_time
         return slope, current / (group_time * gain), read_variance(2, read_noise, gain, group_time)
     kind = segment_class(values, p, at, length, gain, read_noise)
     slope = 0.0
     for k in range(length):
-        value = np.float64(values[p, at + k])
+        value = np.float64(values[at + k, p])
         if not np.isnan(value):
             slope += table[length, kind, k] * value
     if read_noise == 0.0 or np.isnan(read_noise):
@@ -159,31 +162,6 @@ def fit_segment(values, p, at, length, table, gain, read_noise, current, group_t
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _median_rate(values, p, at, flags, first, used, kind, times, work):
-    """Median of the differences of one ramp, DN/s; zero where there is none."""
-    if kind != NORMAL:
-        rate = values[p, at] / times[kind]
-    else:
-        n = 0
-        group_time = times[NORMAL]
-        before = np.nan
-        initial = np.nan
-        for g in range(used):
-            flag = flags[first + g]
-            here = np.nan if flag & DO_NOT_USE else values[p, at + g] / group_time
-            if g == 0:
-                initial = here
-            elif (flag & JUMP_DET) == 0:
-                difference = here - before
-                if not np.isnan(difference):
-                    work[n] = difference
-                    n += 1
-            before = here
-        rate = initial if n == 0 else median(work, n)
-    return 0.0 if np.isnan(rate) else rate
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
 def load(data, groupdq, y, x0, x1, values, raw):
     """Copy the ramps of the pixels ``x0:x1`` of a row to the tile; saturated samples become NaN."""
     nints, ngroups = data.shape[0], data.shape[1]
@@ -192,8 +170,8 @@ def load(data, groupdq, y, x0, x1, values, raw):
             k = i * ngroups + g
             for x in range(x0, x1):
                 flags = groupdq[i, g, y, x]
-                raw[x - x0, k] = flags
-                values[x - x0, k] = np.nan if flags & SATURATED else data[i, g, y, x]
+                raw[k, x - x0] = flags
+                values[k, x - x0] = np.nan if flags & SATURATED else data[i, g, y, x]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -206,42 +184,42 @@ def prepare(values, raw, p, at, ngroups, zero, groups, suppress, flags, first):
     start, stop, clear_jump = groups
     good = 0
     for g in range(ngroups):
-        if (raw[p, at + g] & _NOT_PERSISTENCE) == 0:
+        if (raw[at + g, p] & _NOT_PERSISTENCE) == 0:
             good += 1
     extra = DO_NOT_USE if suppress and good == 1 else np.uint8(0)
     for g in range(start, stop):
-        flags[first + g - start] = raw[p, at + g] | extra
+        flags[first + g - start, p] = raw[at + g, p] | extra
     if clear_jump:
-        flags[first] &= np.uint8(255 - 4)
+        flags[first, p] &= np.uint8(255 - 4)
     if suppress:
         return NORMAL
     clean = 0
     for g in range(stop - start):
-        if flags[first + g] == 0:
+        if flags[first + g, p] == 0:
             clean += 1
-    if clean == 1 and flags[first] == 0:
+    if clean == 1 and flags[first, p] == 0:
         return FIRST_GROUP_ONLY
     if clean == 0 and zero != 0.0:
-        values[p, at + start] = zero
+        values[at + start, p] = zero
         return ZEROFRAME
     return NORMAL
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def ramp_flags(flags, first, used, kind):
+def ramp_flags(flags, p, first, used, kind):
     """(Flags of all groups together, groups unusable, groups saturated); frees the first group for the zeroframe."""
     together = np.uint8(0)
     unusable = 0
     saturated = 0
     for g in range(used):
-        flag = flags[first + g]
+        flag = flags[first + g, p]
         together |= flag
         if flag & (DO_NOT_USE | SATURATED):
             unusable += 1
         if flag & SATURATED:
             saturated += 1
     if kind == ZEROFRAME:
-        flags[first] = 0
+        flags[first, p] = 0
         unusable -= 1
         if saturated == used:
             saturated -= 1
@@ -259,9 +237,9 @@ def _noise_with_lost_groups(raw, p, at, groups, read_noise, gain, times, kind, f
     """Sum of inverse read-noise variances as if groups given up for charge migration had been used."""
     start, stop, _ = groups
     for g in range(start, stop):
-        flag = raw[p, at + g]
-        flags[first + g - start] = flag ^ (CHARGELOSS | DO_NOT_USE) if flag & CHARGELOSS else flag
-    kept, _ = find_segments(flags, first, stop - start, starts, ends)
+        flag = raw[at + g, p]
+        flags[first + g - start, p] = flag ^ (CHARGELOSS | DO_NOT_USE) if flag & CHARGELOSS else flag
+    kept, _ = find_segments(flags, p, first, stop - start, starts, ends)
     total = 0.0
     for k in range(kept):
         length = ends[k] - starts[k]
@@ -272,20 +250,74 @@ def _noise_with_lost_groups(raw, p, at, groups, read_noise, gain, times, kind, f
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def median_rate_of_pixel(values, raw, p, nints, ngroups, zeroframe, y, x, groups, suppress, times, kinds, flags, work):
-    """Mean over integrations of the median rate; fills `kinds` and the working `flags`."""
+def _differences(values, flags, at, first, used, group_time, work, counts):
+    """Usable differences of one integration, DN/s, as ``work (used - 1, pixels)``; the rest become infinite."""
+    counts[:] = 0
+    for g in range(1, used):
+        for p in range(counts.size):
+            before, here = flags[first + g - 1, p], flags[first + g, p]
+            difference = values[at + g, p] / group_time - values[at + g - 1, p] / group_time
+            usable = ((before | here) & DO_NOT_USE) == 0 and (here & JUMP_DET) == 0 and difference == difference
+            work[g - 1, p] = difference if usable else np.inf
+            counts[p] += 1 if usable else 0
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _sort_lower_half(work, n):
+    """Bring the smaller half of the ``n`` values of every pixel, and the next one, to the front in order."""
+    pixels = work.shape[1]
+    for done in range(n // 2 + 1):
+        for k in range(n - 2, done - 1, -1):
+            for p in range(pixels):
+                low, high = work[k, p], work[k + 1, p]
+                work[k, p] = low if low <= high else high
+                work[k + 1, p] = high if low <= high else low
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def median_rates(values, raw, nints, ngroups, zeroframe, y, x0, groups, suppress, times, tile, rates):
+    """Mean over integrations of the median rate (DN/s) of every pixel of a tile, to `rates`.
+
+    `tile` is (kinds ``(nints, pixels)`` and working flags, which are filled, work array, counts).
+    """
+    kinds, flags, work, counts = tile
     start, stop, _ = groups
     used = stop - start
-    total = 0.0
+    pixels = rates.size
+    column = np.empty(used, np.float64)
+    rates[:] = 0.0
     for i in range(nints):
         at = i * ngroups
-        zero = np.float32(0.0) if zeroframe.shape[0] == 0 else zeroframe[i, y, x]
-        kinds[i] = prepare(values, raw, p, at, ngroups, zero, groups, suppress, flags, i * used)
+        for p in range(pixels):
+            inside = zeroframe.shape[0] > 0 and x0 + p < zeroframe.shape[2]
+            zero = zeroframe[i, y, x0 + p] if inside else np.float32(0.0)
+            kinds[i, p] = prepare(values, raw, p, at, ngroups, zero, groups, suppress, flags, i * used)
+        at += start
         if used == 1:
-            total += values[p, at + start] / times[FIRST_GROUP_ONLY]
-        else:
-            total += _median_rate(values, p, at + start, flags, i * used, used, kinds[i], times, work)
-    return total / nints
+            for p in range(pixels):
+                rates[p] += values[at, p] / times[FIRST_GROUP_ONLY]
+            continue
+        _differences(values, flags, at, i * used, used, times[NORMAL], work, counts)
+        if used - 1 <= _NETWORK:
+            _sort_lower_half(work, used - 1)
+        for p in range(pixels):
+            n = counts[p]
+            if kinds[i, p] != NORMAL:
+                rate = values[at, p] / times[kinds[i, p]]
+            elif n == 0:
+                rate = np.nan if flags[i * used, p] & DO_NOT_USE else values[at, p] / times[NORMAL]
+            elif used - 1 <= _NETWORK:
+                rate = 0.5 * (work[(n - 1) // 2, p] + work[n // 2, p])
+            else:
+                n = 0
+                for k in range(used - 1):
+                    if work[k, p] < np.inf:
+                        column[n] = work[k, p]
+                        n += 1
+                rate = median(column, n)
+            rates[p] += 0.0 if np.isnan(rate) else rate
+    for p in range(pixels):
+        rates[p] /= nints
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -323,26 +355,29 @@ def fit_ramps(
     """Fit every ramp of ``(nints, ngroups, ny, nx)``.
 
     `read_noise` is the noise of one group in electrons, `dark` (e-/s) adds to the Poisson variance, `table` holds
-    the slope coefficients ``(length, class, group)``, `times` are the integration times (s) of a group by kind of ramp, `groups` is (first, end, drop jumps of the first).  `rate` and
-    `rateints` are tuples (slope, error, Poisson variance, read variance, DQ) that are filled.
+    the slope coefficients ``(length, class, group)``, `times` are the integration times (s) of a group by kind of
+    ramp, `groups` is (first, end, drop jumps of the first).  `rate` and `rateints` are tuples (slope, error, Poisson
+    variance, read variance, DQ) that are filled.
     """
     nints, ngroups, ny, nx = data.shape
     start, stop, _ = groups
     used = stop - start
     out, err, var_p, var_r, dq = rate
     int_out, int_err, int_var_p, int_var_r, int_dq = rateints
-    tile = max(8, min(64, _BUFFER // (nints * ngroups)))
+    width = max(8, min(64, _BUFFER // (nints * ngroups)))
     for y in prange(ny):
-        values = np.empty((tile, nints * ngroups), np.float32)
-        raw = np.empty((tile, nints * ngroups), np.uint8)
-        flags = np.empty(nints * used, np.uint8)
-        work = np.empty(used, np.float64)
+        values = np.zeros((nints * ngroups, width), np.float32)
+        raw = np.zeros((nints * ngroups, width), np.uint8)
+        flags = np.zeros((nints * used, width), np.uint8)
+        kinds = np.zeros((nints, width), np.int64)
+        tile = (kinds, flags, np.empty((used, width), np.float64), np.empty(width, np.int64))
+        rates = np.empty(width, np.float64)
         starts = np.empty(used + 1, np.int64)
         ends = np.empty(used + 1, np.int64)
-        kinds = np.empty(nints, np.int64)
-        for x0 in range(0, nx, tile):
-            x1 = min(x0 + tile, nx)
+        for x0 in range(0, nx, width):
+            x1 = min(x0 + width, nx)
             load(data, groupdq, y, x0, x1, values, raw)
+            median_rates(values, raw, nints, ngroups, zeroframe, y, x0, groups, suppress, times, tile, rates)
             for x in range(x0, x1):
                 p = x - x0
                 e_per_dn = np.float64(gain[y, x])
@@ -350,9 +385,7 @@ def fit_ramps(
                 base = pixeldq[y, x]
                 if e_per_dn <= 0.0 or np.isnan(e_per_dn):
                     base |= _NO_GAIN
-                middle = median_rate_of_pixel(
-                    values, raw, p, nints, ngroups, zeroframe, y, x, groups, suppress, times, kinds, flags, work
-                )
+                middle = rates[p]
                 current = np.float64(dark[y, x])
                 if middle > 0.0:
                     current = middle + current
@@ -365,7 +398,7 @@ def fit_ramps(
                 any_saturated = False
                 any_lost = False
                 for i in range(nints):
-                    together, unusable, saturated = ramp_flags(flags, i * used, used, kinds[i])
+                    together, unusable, saturated = ramp_flags(flags, p, i * used, used, kinds[i, p])
                     flag = base | np.uint32(together & (JUMP_DET | PERSISTENCE))
                     all_flags |= np.uint32(together & (JUMP_DET | PERSISTENCE))
                     any_lost |= (together & CHARGELOSS) != 0
@@ -374,11 +407,11 @@ def fit_ramps(
                     read = 0.0
                     error = 0.0
                     kept = 0
-                    if flags[i * used] & SATURATED:
+                    if flags[i * used, p] & SATURATED:
                         flag |= _INVALID
                         slope = np.nan
                     else:
-                        kept, _ = find_segments(flags, i * used, used, starts, ends)
+                        kept, _ = find_segments(flags, p, i * used, used, starts, ends)
                     if unusable == used:
                         flag |= _DNU
                         if saturated == used:
@@ -396,7 +429,7 @@ def fit_ramps(
                             noise,
                             current,
                             times,
-                            kinds[i],
+                            kinds[i, p],
                         )
                         if inv_p > 0.0:
                             poisson = _stored(1.0 / inv_p)
@@ -445,7 +478,7 @@ def fit_ramps(
                     for i in range(nints):
                         lost = False
                         for g in range(used):
-                            lost |= (raw[p, i * ngroups + start + g] & CHARGELOSS) != 0
+                            lost |= (raw[i * ngroups + start + g, p] & CHARGELOSS) != 0
                         if lost:
                             one = _noise_with_lost_groups(
                                 raw,
@@ -455,7 +488,7 @@ def fit_ramps(
                                 noise,
                                 e_per_dn,
                                 times,
-                                kinds[i],
+                                kinds[i, p],
                                 flags,
                                 i * used,
                                 starts,

@@ -10,7 +10,7 @@ from jwcal.detector1.kernels.ramp_fit import (
     find_segments,
     fit_segment,
     load,
-    median_rate_of_pixel,
+    median_rates,
     ramp_flags,
     segment_class,
 )
@@ -22,27 +22,26 @@ def count_details(data, groupdq, zeroframe, times, groups, suppress, segments, j
     nints, ngroups, ny, nx = data.shape
     used = groups[1] - groups[0]
     for y in prange(ny):
-        values = np.empty((1, nints * ngroups), np.float32)
-        raw = np.empty((1, nints * ngroups), np.uint8)
-        flags = np.empty(nints * used, np.uint8)
-        work = np.empty(used, np.float64)
+        values = np.empty((nints * ngroups, 1), np.float32)
+        raw = np.empty((nints * ngroups, 1), np.uint8)
+        flags = np.empty((nints * used, 1), np.uint8)
         starts = np.empty(used + 1, np.int64)
         ends = np.empty(used + 1, np.int64)
-        kinds = np.empty(nints, np.int64)
+        kinds = np.empty((nints, 1), np.int64)
+        tile = (kinds, flags, np.empty((used, 1), np.float64), np.empty(1, np.int64))
+        rates = np.empty(1, np.float64)
         for x in range(nx):
             load(data, groupdq, y, x, x + 1, values, raw)
-            median_rate_of_pixel(
-                values, raw, 0, nints, ngroups, zeroframe, y, x, groups, suppress, times, kinds, flags, work
-            )
+            median_rates(values, raw, nints, ngroups, zeroframe, y, x, groups, suppress, times, tile, rates)
             for i in range(nints):
                 hits = 0
                 for g in range(1, used):
-                    if flags[i * used + g] & JUMP_DET:
+                    if flags[i * used + g, 0] & JUMP_DET:
                         hits += 1
                 jumps[y] = max(jumps[y], hits)
-                ramp_flags(flags, i * used, used, kinds[i])
-                if (flags[i * used] & SATURATED) == 0:
-                    _, counted = find_segments(flags, i * used, used, starts, ends)
+                ramp_flags(flags, 0, i * used, used, kinds[i, 0])
+                if (flags[i * used, 0] & SATURATED) == 0:
+                    _, counted = find_segments(flags, 0, i * used, used, starts, ends)
                     segments[y] = max(segments[y], counted)
 
 
@@ -54,8 +53,8 @@ def _line(values, at, start, length, gain, read_noise):
     if length == 2:
         sigma = 1.41421356 * read_noise
         second = start + 1.0
-        first = np.float64(values[0, at + start])
-        return sigma, np.float64(values[0, at + start + 1]) * (1.0 - second) + first * second, sigma
+        first = np.float64(values[at + start, 0])
+        return sigma, np.float64(values[at + start + 1, 0]) * (1.0 - second) + first * second, sigma
     power = POWERS[segment_class(values, 0, at + start, length, gain, read_noise)]
     middle = (length - 1) / 2.0
     sw = 0.0
@@ -67,7 +66,7 @@ def _line(values, at, start, length, gain, read_noise):
         distance = np.float64(np.float32(np.abs((k - middle) / middle)))
         weight = np.float64(np.float32(distance**power)) / (read_noise * read_noise)
         x = np.float64(k + start)
-        y = np.float64(values[0, at + start + k])
+        y = np.float64(values[at + start + k, 0])
         y = 0.0 if np.isnan(y) else y
         sw += weight
         swx += weight * x
@@ -93,18 +92,18 @@ def fit_details(
     used = stop - start
     slope, sigslope, var_p, var_r, yint, sigyint, weights, pedestal, crmag = details
     for y in prange(ny):
-        values = np.empty((1, nints * ngroups), np.float32)
-        raw = np.empty((1, nints * ngroups), np.uint8)
-        flags = np.empty(nints * used, np.uint8)
-        work = np.empty(used, np.float64)
+        values = np.empty((nints * ngroups, 1), np.float32)
+        raw = np.empty((nints * ngroups, 1), np.uint8)
+        flags = np.empty((nints * used, 1), np.uint8)
         starts = np.empty(used + 1, np.int64)
         ends = np.empty(used + 1, np.int64)
-        kinds = np.empty(nints, np.int64)
+        kinds = np.empty((nints, 1), np.int64)
+        tile = (kinds, flags, np.empty((used, 1), np.float64), np.empty(1, np.int64))
+        rates = np.empty(1, np.float64)
         for x in range(nx):
             load(data, groupdq, y, x, x + 1, values, raw)
-            middle = median_rate_of_pixel(
-                values, raw, 0, nints, ngroups, zeroframe, y, x, groups, suppress, times, kinds, flags, work
-            )
+            median_rates(values, raw, nints, ngroups, zeroframe, y, x, groups, suppress, times, tile, rates)
+            middle = rates[0]
             current = np.float64(dark[y, x])
             if middle > 0.0:
                 current = middle + current
@@ -112,21 +111,22 @@ def fit_details(
                 at = i * ngroups + start
                 n = 0
                 for g in range(1, used):
-                    if flags[i * used + g] & JUMP_DET:
-                        crmag[i, n, y, x] = np.float64(values[0, at + g]) - np.float64(values[0, at + g - 1])
+                    if flags[i * used + g, 0] & JUMP_DET:
+                        crmag[i, n, y, x] = np.float64(values[at + g, 0]) - np.float64(values[at + g - 1, 0])
                         n += 1
-                _, unusable, _ = ramp_flags(flags, i * used, used, kinds[i])
-                ground = values[0, at] - np.float64(slopes[i, y, x]) * pedestal_time
-                pedestal[i, y, x] = 0.0 if np.isnan(ground) else ground
-                if unusable == used or (flags[i * used] & SATURATED) != 0:
+                _, unusable, _ = ramp_flags(flags, 0, i * used, used, kinds[i, 0])
+                if unusable == used or (flags[i * used, 0] & SATURATED) != 0:
+                    pedestal[i, y, x] = 0.0
                     continue
-                kept, _ = find_segments(flags, i * used, used, starts, ends)
+                kept, _ = find_segments(flags, 0, i * used, used, starts, ends)
+                inverse = 0.0
+                weighted = 0.0
                 for k in range(kept):
                     e_per_dn = np.float64(gain[y, x])
                     noise = np.float64(read_noise[y, x])
                     length = ends[k] - starts[k]
                     s, vp, vr = fit_segment(
-                        values, 0, at + starts[k], length, table, e_per_dn, noise, current, times[0], times[kinds[i]]
+                        values, 0, at + starts[k], length, table, e_per_dn, noise, current, times[0], times[kinds[i, 0]]
                     )
                     ss, b, sb = _line(values, at, starts[k], length, e_per_dn, noise)
                     slope[i, k, y, x] = s
@@ -136,3 +136,9 @@ def fit_details(
                     yint[i, k, y, x] = b
                     sigyint[i, k, y, x] = sb
                     weights[i, k, y, x] = 1.0 / vr
+                    inverse += 1.0 / vr
+                    weighted += s / vr
+                mean = weighted / inverse if kept > 0 else 0.0
+                ground = values[at, 0] - mean * pedestal_time
+                unknown = np.isnan(slopes[i, y, x]) or np.isnan(ground)
+                pedestal[i, y, x] = 0.0 if unknown else ground

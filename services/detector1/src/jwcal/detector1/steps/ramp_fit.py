@@ -1,18 +1,17 @@
 """Slopes of ramps."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from jwcal.core import dqflags
-from jwcal.core.data import Ramp, Rates
+from jwcal.core.array_types import Float32
+from jwcal.core.data import Ramp, RateCube, RateImage, Rates, SideProduct
 from jwcal.core.references.reference_set import ReferenceSet
 from jwcal.core.references.types import GainReference, ReadnoiseReference
 from jwcal.core.step import StepParameters, step
-from jwcal.detector1.fitting.least_squares import fit_least_squares
-
-LIKELIHOOD_GROUPS = 4
-"""Fewest groups of a likelihood fit."""
+from jwcal.detector1.fitting.least_squares import Fit, fit_least_squares
+from jwcal.detector1.fitting.likelihood import MIN_GROUPS, FittedRates, fit_likelihood
 
 
 class RampFitParameters(StepParameters):
@@ -66,13 +65,16 @@ def fit_ramps(ramp: Ramp, params: RampFitParameters, refs: ReferenceSet) -> Rate
         ramp.metadata.set("exposure.gain_factor", gain.gain_factor)
     if params.firstgroup is not None or params.lastgroup is not None:
         _ignore_outside(ramp, params.firstgroup, params.lastgroup)
-    fit = fit_least_squares(
-        ramp,
-        gain.data,
-        read_noise,
-        suppress_one_group=params.suppress_one_group,
-        optional_results=params.save_opt,
-    )
+    if (params.algorithm == "LIKELY" or ramp.read_times is not None) and ramp.ngroups >= MIN_GROUPS:
+        fit = _likelihood(ramp, gain.data, read_noise, chi_squared=params.save_opt)
+    else:
+        fit = fit_least_squares(
+            ramp,
+            gain.data,
+            read_noise,
+            suppress_one_group=params.suppress_one_group,
+            optional_results=params.save_opt,
+        )
     for part in (fit.rate, fit.rateints):
         if part is not None:
             part.metadata.set("bunit_data", "DN/s")
@@ -87,6 +89,22 @@ def fit_ramps(ramp: Ramp, params: RampFitParameters, refs: ReferenceSet) -> Rate
         extra=ramp.extra,
         side_products=ramp.side_products | fit.side_products,
     )
+
+
+def _likelihood(ramp: Ramp, gain: Float32, read_noise: Float32, *, chi_squared: bool) -> Fit:
+    found = fit_likelihood(ramp, gain, read_noise)
+    side = {}
+    if chi_squared:
+        side["likely_chisq"] = SideProduct(model="ImageModel", arrays={"data": found.rate.chisq})
+    return Fit(
+        rate=RateImage(**_planes(found.rate), metadata=ramp.metadata),
+        rateints=RateCube(**_planes(found.rateints), metadata=ramp.metadata.copy()),
+        side_products=side,
+    )
+
+
+def _planes(rates: FittedRates) -> dict[str, Any]:
+    return {name: getattr(rates, name) for name in ("data", "err", "dq", "var_poisson", "var_rnoise")}
 
 
 def _ignore_outside(ramp: Ramp, first: int | None, last: int | None) -> None:

@@ -1,0 +1,174 @@
+"""What is true of an exposure, and how near a product comes to it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter
+
+from jwcal.core.dqflags import DO_NOT_USE, JUMP_DET, SATURATED
+from jwcal.observatory.files import replaced
+
+_UNRELIABLE = (1 << 10) | (1 << 11) | (1 << 14) | (1 << 15) | (1 << 26) | (1 << 27) | (1 << 31)
+"""Dead, hot, RC, telegraph, open and reference pixels are not judged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """Science orientation; IRS2's interleaved pixels are left out."""
+
+    electrons: NDArray[np.float32]
+    """Light on each pixel, e-/s."""
+    slope: NDArray[np.float32]
+    """What a pipeline should find, DN/s: light over gain, mean over the integrations, without dark."""
+    cosmic_rays: NDArray[np.void]
+    """``integration, group, y, x, electrons``; 0-based, group: the first that shows the charge."""
+    stars: NDArray[np.void]
+    """``x, y, flux`` (0-based, e-/s)."""
+    events: NDArray[np.void]
+    """Snowballs and showers: ``kind, integration, group, y, x, radius``."""
+    light_curve: NDArray[np.float64]
+    """Factor on the light by integration."""
+    mode: str
+    seed: int
+    gain: float
+    """Mean, e-/DN."""
+    read_noise: float
+    """Of one group, e-."""
+
+
+@dataclass(frozen=True, slots=True)
+class SlopeScore:
+    """How near a rate image comes to the truth."""
+
+    bias: float
+    """Median residual, DN/s."""
+    relative_bias: float
+    """Median residual over slope among the brightest pixels."""
+    scatter: float
+    """Robust standard deviation of the residuals, DN/s."""
+    pull_width: float
+    """Robust standard deviation of residual over ERR: 1 where errors are honest."""
+    reduced_chi_square: float
+    """Mean squared pull with the worst percent clipped."""
+    pixels: int
+
+
+@dataclass(frozen=True, slots=True)
+class JumpScore:
+    """How well cosmic rays were found."""
+
+    completeness: float
+    """Share of detectable hits that were flagged."""
+    hits: int
+    false_alarm_rate: float
+    """Share of good samples, away from any hit, that were flagged."""
+    samples: int
+
+
+def write_truth(truth: Truth, path: Path) -> None:
+    """Write as FITS."""
+    primary = fits.PrimaryHDU()
+    primary.header["MODE"] = truth.mode
+    primary.header["SEED"] = truth.seed
+    primary.header["GAIN"] = (truth.gain, "[e-/DN] mean")
+    primary.header["RDNOISE"] = (truth.read_noise, "[e-] of one group")
+    hdus = [
+        primary,
+        fits.ImageHDU(truth.electrons, name="ELECTRONS"),
+        fits.ImageHDU(truth.slope, name="SLOPE"),
+        fits.BinTableHDU(truth.cosmic_rays, name="COSMIC_RAYS"),
+        fits.BinTableHDU(truth.stars, name="STARS"),
+        fits.BinTableHDU(truth.events, name="EVENTS"),
+        fits.ImageHDU(truth.light_curve, name="LIGHT_CURVE"),
+    ]
+    with replaced(path) as temporary:
+        fits.HDUList(hdus).writeto(temporary, overwrite=True)
+
+
+def read_truth(path: Path) -> Truth:
+    """Read what `write_truth` wrote."""
+    with fits.open(path, memmap=False) as hdus:
+
+        def native(name: str) -> NDArray[Any]:
+            data = np.asarray(hdus[name].data)
+            return data.astype(data.dtype.newbyteorder("="))
+
+        header = hdus[0].header
+        return Truth(
+            electrons=native("ELECTRONS"),
+            slope=native("SLOPE"),
+            cosmic_rays=native("COSMIC_RAYS"),
+            stars=native("STARS"),
+            events=native("EVENTS"),
+            light_curve=native("LIGHT_CURVE"),
+            mode=str(header["MODE"]),
+            seed=int(header["SEED"]),
+            gain=float(header["GAIN"]),
+            read_noise=float(header["RDNOISE"]),
+        )
+
+
+def _spread(values: NDArray[Any]) -> float:
+    low, high = np.percentile(values, [15.865, 84.135])
+    return float(high - low) / 2
+
+
+def score_slopes(
+    slope: NDArray[np.float32], error: NDArray[np.float32], dq: NDArray[np.uint32], truth: Truth
+) -> SlopeScore:
+    """Compare a rate image (DN/s) with the truth over pixels that nothing is wrong with."""
+    bad = np.uint32(DO_NOT_USE | SATURATED | JUMP_DET | _UNRELIABLE)
+    good = ((dq & bad) == 0) & np.isfinite(slope) & np.isfinite(error) & (error > 0)
+    residual = (slope - truth.slope)[good].astype(float)
+    expected = truth.slope[good].astype(float)
+    pull = residual / error[good]
+    bright = expected > np.percentile(expected, 99)
+    kept = pull[np.abs(pull) <= np.percentile(np.abs(pull), 99)]
+    return SlopeScore(
+        bias=float(np.median(residual)),
+        relative_bias=float(np.median(residual[bright] / expected[bright])) if bright.any() else float("nan"),
+        scatter=_spread(residual),
+        pull_width=_spread(pull),
+        reduced_chi_square=float(np.mean(kept**2)),
+        pixels=int(good.sum()),
+    )
+
+
+def score_rate(rate: Path, truth: Truth) -> SlopeScore:
+    """`score_slopes` of a ``_rate.fits`` product."""
+    with fits.open(rate) as hdus:
+        return score_slopes(hdus["SCI"].data, hdus["ERR"].data, hdus["DQ"].data.astype(np.uint32), truth)
+
+
+def score_jumps(groupdq: NDArray[np.uint8], truth: Truth, *, sigma: float = 6.0) -> JumpScore:
+    """Compare jump flags ``(nints, ngroups, ny, nx)`` with the hits.
+
+    A hit counts when it exceeds `sigma` times the noise of a difference of two groups, read noise and light together,
+    and its samples are usable.  It is found when its group or the next is flagged.  Flags within two pixels of any
+    hit are no false alarms, since pipelines flag neighbours on purpose.
+    """
+    flagged = (groupdq & JUMP_DET) != 0
+    usable = (groupdq & (DO_NOT_USE | SATURATED)) == 0
+    nints, ngroups = groupdq.shape[:2]
+    hits = truth.cosmic_rays[(truth.cosmic_rays["group"] >= 1) & (truth.cosmic_rays["integration"] < nints)]
+    hits = hits[hits["group"] < ngroups]
+    noise = np.sqrt(2 * truth.read_noise**2 + np.maximum(truth.electrons, 0)[hits["y"], hits["x"]] * 10)
+    i, g, y, x = (hits[name] for name in ("integration", "group", "y", "x"))
+    after = np.minimum(g + 1, ngroups - 1)
+    strong = (hits["electrons"] > sigma * noise) & usable[i, g, y, x] & usable[i, g - 1, y, x]
+    found = flagged[i, g, y, x] | flagged[i, after, y, x]
+    near = np.zeros(flagged.shape, bool)
+    near[i, g, y, x] = near[i, after, y, x] = True
+    near = maximum_filter(near, size=(1, 1, 5, 5))
+    quiet = usable & ~near
+    quiet[:, 0] = False
+    return JumpScore(
+        completeness=float(found[strong].mean()) if strong.any() else float("nan"),
+        hits=int(strong.sum()),
+        false_alarm_rate=float(flagged[quiet].mean()) if quiet.any() else float("nan"),
+        samples=int(quiet.sum()),
+    )
