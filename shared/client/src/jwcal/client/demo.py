@@ -10,10 +10,9 @@ from jwcal.client.output import print_json, print_table
 from jwcal.client.progress import display
 
 if TYPE_CHECKING:
+    from jwcal.detector1 import RunResult
     from jwcal.observatory import Simulation
     from jwcal.observatory.truth import JumpScore, SlopeScore, Truth
-
-    from jwcal.detector1 import RunResult
 
 MODE: Final = "nircam-sw-sub"
 _SAVED: Final = ("jump",)
@@ -56,9 +55,8 @@ def run_demo(out: Path, *, seed: int, as_json: bool) -> int:
 
 
 def _simulate(out: Path, seed: int) -> "Simulation":
-    from jwcal.observatory import simulate
-
     from jwcal.core.references.best import use_cache
+    from jwcal.observatory import simulate
 
     simulation = simulate(MODE, out, seed=seed)
     use_cache(simulation.crds.resolve(), offline=True)
