@@ -139,7 +139,9 @@ def _draw_slopes(axes: "Axes", products: Products) -> None:
     axes.set(xlabel="x (pixel)", ylabel="y (pixel)")
     axes.set_title("Count rate (DN/s)")
     assert axes.figure is not None
-    axes.figure.colorbar(image, ax=axes, label="DN/s", shrink=0.8, pad=0.02)
+    decades = 10.0 ** np.arange(np.ceil(np.log10(max(3 * scatter, 1e-6))), np.ceil(np.log10(max(high, 1e-5))))
+    bar = axes.figure.colorbar(image, ax=axes, label="DN/s", shrink=0.8, pad=0.02, ticks=[0.0, *decades])
+    bar.ax.set_yticklabels(["0", *(f"{decade:g}" for decade in decades)])
 
 
 def _draw_flags(axes: "Axes", products: Products) -> None:

@@ -242,6 +242,14 @@ def _planes(path: Path, hdus: Any) -> dict[str, _Plane]:
             )
     if "SCI" not in planes:
         raise UnreadableFile("there is no SCI extension with pixels", file=path, remedy="give an _uncal or _ramp file")
+    shape = planes["SCI"].shape
+    if len(shape) != 4:
+        raise InvalidData(
+            f"SCI has shape {shape}",
+            file=path,
+            keyword="NAXIS",
+            remedy="give an exposure of shape (integrations, groups, rows, columns)",
+        )
     return planes
 
 
