@@ -57,9 +57,8 @@ class Particles:
 
     def strike(self, frame: int, integration: int, group: int) -> Deposit:
         """What arrives during frame number `frame` of the exposure."""
-        parts = [self._tracks()]
-        for _ in range(self._at.get(frame, 0)):
-            parts.append(self._snowball(integration, group) if self.mode.snowballs else self._shower(integration, group))
+        large = self._snowball if self.mode.snowballs else self._shower
+        parts = [self._tracks(), *(large(integration, group) for _ in range(self._at.get(frame, 0)))]
         y = np.concatenate([part.y for part in parts])
         x = np.concatenate([part.x for part in parts])
         electrons = np.concatenate([part.electrons for part in parts])
@@ -110,7 +109,9 @@ class Particles:
         dy, dx = np.mgrid[-reach : reach + 1, -reach : reach + 1]
         along, across = dx * np.cos(angle) + dy * np.sin(angle), dy * np.cos(angle) - dx * np.sin(angle)
         noise = self.mode.detector.cds_noise * self.mode.detector.gain
-        faint = self.rng.uniform(1.5, 3.0) * noise * np.exp(-0.5 * ((along / radius) ** 2 + (across / ratio / radius) ** 2))
+        faint = (
+            self.rng.uniform(1.5, 3.0) * noise * np.exp(-0.5 * ((along / radius) ** 2 + (across / ratio / radius) ** 2))
+        )
         electrons = faint.ravel()
         keep = electrons > 0.1 * noise
         self.large.append(LargeEvent("shower", integration, group, cy, cx, radius))

@@ -34,7 +34,7 @@ MAKERS: dict[str, Maker] = {
 }
 """What makes each type; MIRI has a dark of its own."""
 
-_WITHOUT_FRAME = ("ipc", "rscd", "emicorr", "sirskernel", "refpix")
+_WITHOUT_FRAME = ("ipc", "rscd", "emicorr", "sirskernel", "refpix", "pictureframe")
 
 
 def provide(mode: Mode, crds: Path) -> None:
@@ -79,4 +79,3 @@ def _stamp(model: Any, entry: Entry, name: str) -> None:
     meta.subarray.xstart, meta.subarray.ystart = mode.corner
     meta.subarray.xsize, meta.subarray.ysize = mode.size
     meta.subarray.fastaxis, meta.subarray.slowaxis = mode.detector.fast, mode.detector.slow
-

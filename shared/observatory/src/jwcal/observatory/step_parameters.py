@@ -10,13 +10,48 @@ from jwcal.observatory.modes import MODES
 
 Values = dict[str, Any]
 
-PARAMETER_TYPES = tuple(
-    """detector1pipeline darkpipeline guiderpipeline image2pipeline image3pipeline spec2pipeline spec3pipeline
-    groupscalestep dqinitstep emicorrstep saturationstep ipcstep superbiasstep refpixstep rscdstep firstframestep
-    lastframestep linearitystep darkcurrentstep resetstep persistencestep chargemigrationstep jumpstep pictureframestep
-    cleanflickernoisestep rampfitstep gainscalestep guidercdsstep undersamplecorrectionstep undersamplingcorrectionstep
-    backgroundstep assignwcsstep flatfieldstep photomstep resamplestep assignmtwcsstep tweakregstep skymatchstep
-    outlierdetectionstep sourcecatalogstep nscleanstep""".split()
+PARAMETER_TYPES = (
+    "detector1pipeline",
+    "darkpipeline",
+    "guiderpipeline",
+    "image2pipeline",
+    "image3pipeline",
+    "spec2pipeline",
+    "spec3pipeline",
+    "groupscalestep",
+    "dqinitstep",
+    "emicorrstep",
+    "saturationstep",
+    "ipcstep",
+    "superbiasstep",
+    "refpixstep",
+    "rscdstep",
+    "firstframestep",
+    "lastframestep",
+    "linearitystep",
+    "darkcurrentstep",
+    "resetstep",
+    "persistencestep",
+    "chargemigrationstep",
+    "jumpstep",
+    "pictureframestep",
+    "cleanflickernoisestep",
+    "rampfitstep",
+    "gainscalestep",
+    "guidercdsstep",
+    "undersamplecorrectionstep",
+    "undersamplingcorrectionstep",
+    "backgroundstep",
+    "assignwcsstep",
+    "flatfieldstep",
+    "photomstep",
+    "resamplestep",
+    "assignmtwcsstep",
+    "tweakregstep",
+    "skymatchstep",
+    "outlierdetectionstep",
+    "sourcecatalogstep",
+    "nscleanstep",
 )
 """Every parameter reference that a pipeline may ask for."""
 
