@@ -57,11 +57,8 @@ class Particles:
 
     def strike(self, frame: int, integration: int, group: int) -> Deposit:
         """What arrives during frame number `frame` of the exposure."""
-        parts = [self._tracks()]
-        for _ in range(self._at.get(frame, 0)):
-            parts.append(
-                self._snowball(integration, group) if self.mode.snowballs else self._shower(integration, group)
-            )
+        large = self._snowball if self.mode.snowballs else self._shower
+        parts = [self._tracks(), *(large(integration, group) for _ in range(self._at.get(frame, 0)))]
         y = np.concatenate([part.y for part in parts])
         x = np.concatenate([part.x for part in parts])
         electrons = np.concatenate([part.electrons for part in parts])

@@ -11,82 +11,81 @@ from pathlib import Path
 from typing import Any
 
 from jwcal.observatory.files import replaced
-from jwcal.observatory.reference_catalogue import PARKEYS, TYPE, catalogue
+from jwcal.observatory.modes import MODES
+from jwcal.observatory.reference_catalogue import PARKEYS, TYPE, catalogue, selection
 from jwcal.observatory.step_parameters import OPERATIONS, PARAMETER_TYPES, parameter_file
 
 CODE_DEFAULTS, WITH_PARAMETERS = "jwst_0001.pmap", "jwst_0002.pmap"
 USE_AFTER = "2022-01-01 00:00:00"
 _DATE = ("META.OBSERVATION.DATE", "META.OBSERVATION.TIME")
 
-NOT_APPLICABLE = tuple(
-    [
-        "APCORR",
-        "AREA",
-        "ABVEGAOFFSET",
-        "BARSHADOW",
-        "BKG",
-        "CAMERA",
-        "CHROMCORR",
-        "COLLIMATOR",
-        "CUBEPAR",
-        "DFLAT",
-        "DISPERSER",
-        "DISTORTION",
-        "DRIZPARS",
-        "EMICORR",
-        "EXTRACT1D",
-        "FFLAT",
-        "FILTEROFFSET",
-        "FLAT",
-        "FORE",
-        "FPA",
-        "FRINGE",
-        "FRINGEFREQ",
-        "IFUFORE",
-        "IFUPOST",
-        "IFUSLICER",
-        "IPC",
-        "LASTFRAME",
-        "LINEARITY",
-        "SATURATION",
-        "DARK",
-        "MRSPTCORR",
-        "MRSXARTCORR",
-        "MSA",
-        "MSAOPER",
-        "NRM",
-        "OTE",
-        "PASTASOSS",
-        "PATHLOSS",
-        "PERSAT",
-        "PHOTOM",
-        "PICTUREFRAME",
-        "PSF",
-        "PSFMASK",
-        "REFPIX",
-        "REGIONS",
-        "RESET",
-        "RESOL",
-        "RSCD",
-        "SFLAT",
-        "SIRSKERNEL",
-        "SPECKERNEL",
-        "SPECPROFILE",
-        "SPECTRACE",
-        "SPECWCS",
-        "STRAYMASK",
-        "SUPERBIAS",
-        "THROUGHPUT",
-        "TRAPDENSITY",
-        "TRAPPARS",
-        "TSOPHOT",
-        "V2V3",
-        "WAVECORR",
-        "WAVELENGTHRANGE",
-        "WAVEMAP",
-        "WCSREGIONS",
-        "WFSSBKG",
-    ]
+NOT_APPLICABLE = (
+    "APCORR",
+    "AREA",
+    "ABVEGAOFFSET",
+    "BARSHADOW",
+    "BKG",
+    "CAMERA",
+    "CHROMCORR",
+    "COLLIMATOR",
+    "CUBEPAR",
+    "DFLAT",
+    "DISPERSER",
+    "DISTORTION",
+    "DRIZPARS",
+    "EMICORR",
+    "EXTRACT1D",
+    "FFLAT",
+    "FILTEROFFSET",
+    "FLAT",
+    "FORE",
+    "FPA",
+    "FRINGE",
+    "FRINGEFREQ",
+    "IFUFORE",
+    "IFUPOST",
+    "IFUSLICER",
+    "IPC",
+    "LASTFRAME",
+    "LINEARITY",
+    "SATURATION",
+    "DARK",
+    "MRSPTCORR",
+    "MRSXARTCORR",
+    "MSA",
+    "MSAOPER",
+    "NRM",
+    "OTE",
+    "PASTASOSS",
+    "PATHLOSS",
+    "PERSAT",
+    "PHOTOM",
+    "PICTUREFRAME",
+    "PSF",
+    "PSFMASK",
+    "REFPIX",
+    "REGIONS",
+    "RESET",
+    "RESOL",
+    "RSCD",
+    "SFLAT",
+    "SIRSKERNEL",
+    "SPECKERNEL",
+    "SPECPROFILE",
+    "SPECTRACE",
+    "SPECWCS",
+    "STRAYMASK",
+    "SUPERBIAS",
+    "THROUGHPUT",
+    "TRAPDENSITY",
+    "TRAPPARS",
+    "TSOPHOT",
+    "V2V3",
+    "WAVECORR",
+    "WAVELENGTHRANGE",
+    "WAVEMAP",
+    "WCSREGIONS",
+    "WFSSBKG",
 )
 """Types that steps may ask for; those an instrument has are given their rules over this."""
 
@@ -137,9 +136,6 @@ def _reference_rules(instrument: str, reftype: str, texts: dict[str, str]) -> st
 
 def _rest(instrument: str, reftype: str) -> list[tuple[str, ...]]:
     """What the modes would match of a type that only some need."""
-    from jwcal.observatory.modes import MODES
-    from jwcal.observatory.reference_catalogue import selection
-
     return [
         tuple(selection(mode, key) for key in PARKEYS[instrument][reftype])
         for mode in MODES.values()
@@ -148,7 +144,7 @@ def _rest(instrument: str, reftype: str) -> list[tuple[str, ...]]:
 
 
 def _parameter_rules(instrument: str, kind: str, texts: dict[str, str]) -> str:
-    rules = {
+    rules: dict[tuple[str, ...], str] = {
         (exposure_type,): "N/A" if values is None else parameter_file(instrument, kind, exposure_type)
         for exposure_type, values in OPERATIONS[instrument, kind].items()
     }

@@ -171,7 +171,7 @@ def _noise(rng: np.random.Generator, shape: tuple[int, int]) -> Float32:
 
 def _output_levels(mode: Mode) -> Float32:
     """Level of each output: four stripes across the fast axis, four interleaved columns on MIRI."""
-    ny, nx = mode.shape
+    _ny, nx = mode.shape
     if mode.instrument == "MIRI":
         return np.asarray(60.0 * (np.arange(nx) % 4)[None, :], np.float32)
     if not mode.is_full:

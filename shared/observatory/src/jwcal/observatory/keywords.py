@@ -66,9 +66,9 @@ def keywords(mode: Mode, clock: Clock, integrations: range, segment: int, segmen
     return (
         _identity(mode, clock)
         | _exposure(mode, clock)
-        | _segment(clock, integrations, segment, segments)
+        | _segment(integrations, segment, segments)
         | _place(mode)
-        | (_guide_star(mode, clock) if mode.is_guider else {})
+        | (_guide_star(clock) if mode.is_guider else {})
     )
 
 
@@ -155,13 +155,13 @@ def _exposure(mode: Mode, clock: Clock) -> dict[str, Any]:
     return {f"exposure.{name}": value for name, value in values.items()}
 
 
-def _segment(clock: Clock, integrations: range, segment: int, segments: int) -> dict[str, Any]:
+def _segment(integrations: range, segment: int, segments: int) -> dict[str, Any]:
     values = {
         "exposure.integration_start": integrations.start + 1,
         "exposure.integration_end": integrations.stop,
     }
     if segments > 1:
-        values |= {"exposure.segment_number": segment + 1, "exposure.total_segments": segments}
+        values |= {"exposure.segment_number": segment + 1, "exposure.segment_total": segments}
     return values
 
 
@@ -214,7 +214,7 @@ def _place(mode: Mode) -> dict[str, Any]:
     }
 
 
-def _guide_star(mode: Mode, clock: Clock) -> dict[str, Any]:
+def _guide_star(clock: Clock) -> dict[str, Any]:
     start = Time(clock.start, format="mjd").iso
     end = Time(clock.start + clock.duration / DAY, format="mjd").iso
     return {

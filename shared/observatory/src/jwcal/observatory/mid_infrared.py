@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from jwcal.core.array_types import Float32
 from jwcal.observatory.modes import Mode
 
-RESET_GROUPS, RESET_INTEGRATIONS = 10, 2
+RESET_GROUPS, RESET_INTEGRATIONS = 6, 2
 FIRST_GROUP, LAST_GROUP = 30.0, -25.0
 """Offsets of the first and last group, DN."""
 SKIPPED_GROUPS = {"FULL": (1, 4), "SUB256": (1, 3)}
@@ -57,7 +57,7 @@ def reset_anomaly(mode: Mode, integration: int, group: int) -> Float32 | np.floa
         return np.float32(0)
     level = -55.0 if integration == 0 else -90.0
     rows = (np.arange(mode.shape[0]) + mode.corner[1] - 1) % 2
-    return np.asarray(level * np.exp(-group / 2.5) * (1 + 0.2 * rows)[:, None], np.float32)
+    return np.asarray(level * np.exp(-group / 1.2) * (1 + 0.2 * rows)[:, None], np.float32)
 
 
 def end_effect(group: int, ngroups: int) -> float:

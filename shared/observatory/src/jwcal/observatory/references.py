@@ -34,7 +34,7 @@ MAKERS: dict[str, Maker] = {
 }
 """What makes each type; MIRI has a dark of its own."""
 
-_WITHOUT_FRAME = ("ipc", "rscd", "emicorr", "sirskernel", "refpix")
+_WITHOUT_FRAME = ("ipc", "rscd", "emicorr", "sirskernel", "refpix", "pictureframe")
 
 
 def provide(mode: Mode, crds: Path) -> None:

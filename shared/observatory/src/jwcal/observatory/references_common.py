@@ -66,8 +66,8 @@ def saturation(mode: Mode, pixels: Pixels) -> Any:
     threshold[pixels.unknown_saturation] = np.nan
     unchecked = pixels.unknown_saturation | pixels.reference
     return datamodels.SaturationModel(
-        data=as_read(threshold, mode, 65000.0),
-        dq=as_read(compact({"NO_SAT_CHECK": unchecked}, names), mode, 2),
+        data=threshold,
+        dq=compact({"NO_SAT_CHECK": unchecked}, names),
         dq_def=definitions(names),
     )
 

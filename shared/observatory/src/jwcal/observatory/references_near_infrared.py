@@ -67,7 +67,7 @@ def sirskernel(mode: Mode, pixels: Pixels) -> Any:
 
     SIRS, Brandt 2023; the weights fall with frequency and lean to the nearer side.
     """
-    frequencies = np.linspace(0, 1, 1025)
+    frequencies = np.linspace(0, 1, 257)
     low_pass = 1 / (1 + (frequencies / 0.04) ** 2)
     near = np.array([0.62, 0.54, 0.42, 0.34])
     model = datamodels.SIRSKernelModel()
