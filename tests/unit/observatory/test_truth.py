@@ -11,6 +11,7 @@ from jwcal.observatory.truth import Truth, score_jumps, score_slopes
 def _truth(shape: tuple[int, int] = (40, 40)) -> Truth:
     hits = np.zeros(2, HIT)
     hits["group"], hits["y"], hits["x"], hits["electrons"] = 3, (10, 30), (10, 30), 5000
+    hits["visible"] = 1
     slope = np.random.default_rng(1).uniform(1, 50, shape).astype(np.float32)
     return Truth(
         electrons=2 * slope,
@@ -23,6 +24,7 @@ def _truth(shape: tuple[int, int] = (40, 40)) -> Truth:
         seed=1,
         gain=2.0,
         read_noise=10.0,
+        group_time=10.0,
     )
 
 

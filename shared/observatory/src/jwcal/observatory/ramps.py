@@ -20,7 +20,9 @@ _SPILL = 0.7
 """Share of the charge above the ceiling that moves to the neighbours; the rest recombines."""
 _SPILL_STEPS = 12
 
-HIT = np.dtype([("integration", "i4"), ("group", "i4"), ("y", "i4"), ("x", "i4"), ("electrons", "f4")])
+HIT = np.dtype(
+    [("integration", "i4"), ("group", "i4"), ("y", "i4"), ("x", "i4"), ("electrons", "f4"), ("visible", "f4")]
+)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -31,7 +33,8 @@ class RawExposure:
     zeroframe: NDArray[np.uint16] | None = None
     refout: NDArray[np.uint16] | None = None
     hits: NDArray[np.void]
-    """Cosmic-ray charge by integration, group (0-based, the first that shows it) and pixel."""
+    """Cosmic-ray charge by integration, group (0-based, the first that shows it) and pixel,
+    with the share of the charge that this first group sees when it averages several frames."""
     large: list[LargeEvent] = field(default_factory=list)
 
 
@@ -100,7 +103,7 @@ class _Camera:
             passed = 1 + (pattern.groupgap if group and frame == 0 else 0)
             self._charge += self._rng.poisson(self._expected * passed)
             for _ in range(passed):
-                self._strike(integration, group)
+                self._strike(integration, group, 1 - frame / pattern.nframes)
                 self._frame += 1
             _spill_inplace(self._charge, self._ceiling, self._pixels.reference)
             raw = self._raw()
@@ -108,14 +111,14 @@ class _Camera:
             total = total + raw if frame else raw.copy()
         return total / np.float32(pattern.nframes), first
 
-    def _strike(self, integration: int, group: int) -> None:
+    def _strike(self, integration: int, group: int, visible: float) -> None:
         deposit = self.particles.strike(self._frame, integration, group)
         science = ~self._pixels.reference[deposit.y, deposit.x]
         y, x, electrons = deposit.y[science], deposit.x[science], deposit.electrons[science]
         np.add.at(self._charge, (y, x), electrons.astype(np.float32))
         hits = np.zeros(y.size, HIT)
         hits["integration"], hits["group"] = integration, group
-        hits["y"], hits["x"], hits["electrons"] = y, x, electrons
+        hits["y"], hits["x"], hits["electrons"], hits["visible"] = y, x, electrons, visible
         self._hits.append(hits)
 
     def _raw(self) -> Float32:
@@ -152,6 +155,8 @@ class _Camera:
         for name in ("integration", "group", "y", "x"):
             out[name] = place[name]
         out["electrons"] = np.bincount(inverse, hits["electrons"], minlength=place.size)
+        seen = np.bincount(inverse, hits["electrons"] * hits["visible"], minlength=place.size)
+        out["visible"] = seen / np.maximum(out["electrons"], 1e-6)
         return out
 
 

@@ -91,4 +91,5 @@ def _truth(mode: Mode, scene: Scene, raw: RawExposure, maps: Pixels, seed: int) 
         seed=seed,
         gain=mode.detector.gain,
         read_noise=float(noise),
+        group_time=(mode.pattern.nframes + mode.pattern.groupgap) * mode.frame_time,
     )

@@ -25,7 +25,8 @@ class Truth:
     slope: NDArray[np.float32]
     """What a pipeline should find, DN/s: light over gain, mean over the integrations, without dark."""
     cosmic_rays: NDArray[np.void]
-    """``integration, group, y, x, electrons``; 0-based, group: the first that shows the charge."""
+    """``integration, group, y, x, electrons, visible``; 0-based; group: the first that shows the charge, of which it
+    sees the share `visible` when it averages several frames."""
     stars: NDArray[np.void]
     """``x, y, flux`` (0-based, e-/s)."""
     events: NDArray[np.void]
@@ -38,6 +39,8 @@ class Truth:
     """Mean, e-/DN."""
     read_noise: float
     """Of one group, e-."""
+    group_time: float
+    """s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,7 @@ def write_truth(truth: Truth, path: Path) -> None:
     primary.header["SEED"] = truth.seed
     primary.header["GAIN"] = (truth.gain, "[e-/DN] mean")
     primary.header["RDNOISE"] = (truth.read_noise, "[e-] of one group")
+    primary.header["TGROUP"] = (truth.group_time, "[s]")
     hdus = [
         primary,
         fits.ImageHDU(truth.electrons, name="ELECTRONS"),
@@ -109,6 +113,7 @@ def read_truth(path: Path) -> Truth:
             seed=int(header["SEED"]),
             gain=float(header["GAIN"]),
             read_noise=float(header["RDNOISE"]),
+            group_time=float(header["TGROUP"]),
         )
 
 
@@ -147,19 +152,20 @@ def score_rate(rate: Path, truth: Truth) -> SlopeScore:
 def score_jumps(groupdq: NDArray[np.uint8], truth: Truth, *, sigma: float = 6.0) -> JumpScore:
     """Compare jump flags ``(nints, ngroups, ny, nx)`` with the hits.
 
-    A hit counts when it exceeds `sigma` times the noise of a difference of two groups, read noise and light together,
-    and its samples are usable.  It is found when its group or the next is flagged.  Flags within two pixels of any
-    hit are no false alarms, since pipelines flag neighbours on purpose.
+    A hit counts when the larger of the two steps it makes exceeds `sigma` times the noise of a difference of two
+    groups, read noise and light together, and its samples are usable.  It is found when its group or the next is
+    flagged.  Flags within two pixels of any hit are no false alarms, since pipelines flag neighbours on purpose.
     """
     flagged = (groupdq & JUMP_DET) != 0
     usable = (groupdq & (DO_NOT_USE | SATURATED)) == 0
     nints, ngroups = groupdq.shape[:2]
     hits = truth.cosmic_rays[(truth.cosmic_rays["group"] >= 1) & (truth.cosmic_rays["integration"] < nints)]
     hits = hits[hits["group"] < ngroups]
-    noise = np.sqrt(2 * truth.read_noise**2 + np.maximum(truth.electrons, 0)[hits["y"], hits["x"]] * 10)
+    noise = np.sqrt(2 * truth.read_noise**2 + np.maximum(truth.electrons, 0)[hits["y"], hits["x"]] * truth.group_time)
     i, g, y, x = (hits[name] for name in ("integration", "group", "y", "x"))
     after = np.minimum(g + 1, ngroups - 1)
-    strong = (hits["electrons"] > sigma * noise) & usable[i, g, y, x] & usable[i, g - 1, y, x]
+    step = hits["electrons"] * np.maximum(hits["visible"], 1 - hits["visible"])
+    strong = (step > sigma * noise) & usable[i, g, y, x] & usable[i, g - 1, y, x]
     found = flagged[i, g, y, x] | flagged[i, after, y, x]
     near = np.zeros(flagged.shape, bool)
     near[i, g, y, x] = near[i, after, y, x] = True
