@@ -10,29 +10,17 @@ from jwcal.detector1 import run
 
 from . import oracle
 from .cases import CASES, FULL_FRAME_CASES, Case
+from .exposures import exposure
 from .tolerances import tolerance_of
 
 pytestmark = [pytest.mark.parity, pytest.mark.skipif(not oracle.available(), reason=oracle.MISSING)]
-
-
-def _exposure(case: Case) -> tuple[Path, Path]:
-    """The case's raw exposure and its CRDS cache, simulated once and kept."""
-    from jwcal.observatory import simulate
-
-    out = oracle.WORK / "exposures" / f"{case.mode}-{'-'.join(f'{k}{v}' for k, v in case.size.items()) or 'default'}"
-    crds = out / "crds"
-    marker = out / "uncal.txt"
-    if not marker.exists():
-        program = simulate(case.mode, out, seed=5, crds=crds, **case.size)
-        marker.write_text(str(program.exposures[0]))
-    return Path(marker.read_text()), crds
 
 
 @pytest.mark.parametrize(
     "case", (*CASES, *(pytest.param(c, marks=pytest.mark.slow) for c in FULL_FRAME_CASES)), ids=lambda case: case.name
 )
 def test_every_product_equals_the_official_one(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    uncal, crds = _exposure(case)
+    uncal, crds = exposure(case.mode, case.size)
     official = oracle.run_official(
         uncal, crds, context=case.context, parameters=case.parameters, pipeline=case.pipeline
     )

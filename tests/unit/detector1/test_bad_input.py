@@ -119,6 +119,7 @@ def test_a_missing_keyword(tmp_path: Path, references: dict[str, str], path: str
         ("TELESCOP", "HST"),
         ("INSTRUME", "WFC3"),
         ("NGROUPS", 9),
+        ("NGROUPS", "many"),
         ("TGROUP", 0.0),
         ("TGROUP", -10.0),
         ("TGROUP", "ten"),

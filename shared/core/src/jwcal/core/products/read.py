@@ -115,20 +115,15 @@ class ExposureFile:
         return GuiderRamp(data=data, dq=dq, metadata=self.metadata, tables=self.tables, extra=self.extra)
 
     def _check_shape(self, shape: tuple[int, ...]) -> None:
-        for path, keyword, found in (
-            ("exposure.ngroups", "NGROUPS", shape[1]),
-            ("subarray.xsize", "SUBSIZE1", shape[3]),
-            ("subarray.ysize", "SUBSIZE2", shape[2]),
-        ):
-            declared = self.metadata.get(path)
-            irs2 = self.metadata.is_irs2 or keyword != "NGROUPS"
-            if declared is not None and int(declared) != found and not irs2:
-                raise InvalidKeyword(
-                    f"{keyword} is {declared} and the data have {found}",
-                    file=self.path,
-                    keyword=keyword,
-                    remedy=f"correct {keyword} or fetch the file again",
-                )
+        """Refuse a wrong NGROUPS.  The size of the frame is that of the data, whatever SUBSIZE1 and SUBSIZE2 say."""
+        declared = self.metadata.require_number("exposure.ngroups")
+        if declared != shape[1]:
+            raise InvalidKeyword(
+                f"NGROUPS is {declared:g} and the data have {shape[1]}",
+                file=self.path,
+                keyword="NGROUPS",
+                remedy="correct NGROUPS or fetch the file again",
+            )
 
     def _expect(self, name: str, shape: tuple[int, ...]) -> None:
         if self.planes[name].shape != shape:
