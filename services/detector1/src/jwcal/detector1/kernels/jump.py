@@ -2,11 +2,15 @@
 
 Differences are formed in single precision in electrons and judged in double precision.  Flagged samples that make
 their neighbours suspicious carry the bit `SPREAD` until `spread_to_neighbours` has used and cleared it.
+
+Most pixels have no unusable sample and no jump.  A tile of pixels is screened at once for those; the rest go one by
+one through the rule itself.
 """
 
 import numpy as np
 from numba import njit, prange
 
+from jwcal.detector1.kernels.networks import apply_network
 from jwcal.detector1.kernels.selection import insertion_sort, median
 
 DO_NOT_USE = np.uint8(1)
@@ -15,6 +19,11 @@ JUMP_DET = np.uint8(4)
 SPREAD = np.uint8(16)
 _UNUSABLE = np.uint8(3)
 _TILE = 64
+_BUFFER = 1 << 19
+"""Differences of a tile, at most: they must stay in the processor's cache."""
+_SURE = 1 - 1e-5
+"""A screen lets only pass what the rule, rounded otherwise, would not flag either."""
+_NEAR = 0.05
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -28,19 +37,124 @@ def every_pixel_has(plane, flag):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _load(data, groupdq, gain, y, x0, x1, differences):
-    """Differences (electrons) of the pixels ``x0:x1`` of a row, ``(pixel, nints * (ngroups - 1))``; NaN if unusable."""
+def _load(data, groupdq, gain, y, x0, pixels, previous, differences):
+    """Differences (electrons) of a row's pixels from `x0`, ``(nints * (ngroups - 1), pixels)``; NaN if unusable."""
     nints, ngroups = data.shape[0], data.shape[1]
-    previous = np.empty(_TILE, np.float32)
+    factor = gain[y, x0 : x0 + pixels]
     for i in range(nints):
         for g in range(ngroups):
-            for x in range(x0, x1):
-                value = np.float32(data[i, g, y, x] * gain[y, x])
-                if (groupdq[i, g, y, x] & _UNUSABLE) != 0:
-                    value = np.float32(np.nan)
-                if g > 0:
-                    differences[x - x0, i * (ngroups - 1) + g - 1] = value - previous[x - x0]
-                previous[x - x0] = value
+            row = data[i, g, y, x0 : x0 + pixels]
+            flags = groupdq[i, g, y, x0 : x0 + pixels]
+            if g == 0:
+                for p in range(pixels):
+                    value = np.float32(row[p] * factor[p])
+                    previous[p] = np.float32(np.nan) if (flags[p] & _UNUSABLE) != 0 else value
+            else:
+                out = differences[i * (ngroups - 1) + g - 1]
+                for p in range(pixels):
+                    value = np.float32(row[p] * factor[p])
+                    value = np.float32(np.nan) if (flags[p] & _UNUSABLE) != 0 else value
+                    out[p] = value - previous[p]
+                    previous[p] = value
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _screen_median(differences, usable, network, work, noise, nframes, threshold, pixels, suspect):
+    """Set `suspect` where a difference may be further than `threshold` sigma from the median of all."""
+    n = usable.size
+    low, high = work[n], work[n + 1]
+    for p in range(pixels):
+        low[p] = np.float32(np.inf)
+        high[p] = np.float32(-np.inf)
+        suspect[p] = False
+    for j in range(n):
+        source, out = differences[usable[j]], work[j]
+        for p in range(pixels):
+            value = source[p]
+            out[p] = value
+            low[p] = value if value < low[p] else low[p]
+            high[p] = value if value > high[p] else high[p]
+            suspect[p] |= value != value
+    apply_network(work[:n], network)
+    first, second = work[(n - 1) // 2], work[n // 2]
+    for p in range(pixels):
+        middle = 0.5 * (np.float64(first[p]) + np.float64(second[p]))
+        sigma = np.sqrt(np.abs(middle) + np.float64(np.float32(noise[p] * noise[p])) / nframes)
+        quiet = np.float64(high[p]) - middle <= threshold * sigma * _SURE
+        quiet &= middle - np.float64(low[p]) <= threshold * sigma * _SURE
+        suspect[p] |= not quiet
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _screen_largest(differences, usable, network, work, noise, nframes, threshold, pixels, suspect):
+    """Set `suspect` where an absolute difference may be further than `threshold` sigma from the others' median."""
+    n = usable.size
+    for p in range(pixels):
+        suspect[p] = False
+    for j in range(n):
+        source, out = differences[usable[j]], work[j]
+        for p in range(pixels):
+            value = source[p]
+            out[p] = np.abs(value)
+            suspect[p] |= value != value
+    apply_network(work[:n], network)
+    smallest, largest, runner_up = work[0], work[n - 1], work[n - 2]
+    first, second = work[(n - 2) // 2], work[(n - 1) // 2]
+    for p in range(pixels):
+        middle = 0.5 * (np.float64(first[p]) + np.float64(second[p]))
+        sigma = np.sqrt(np.abs(middle) + np.float64(np.float32(noise[p] * noise[p])) / nframes)
+        quiet = np.float64(largest[p]) - middle <= threshold * sigma * _SURE
+        quiet &= middle - np.float64(smallest[p]) <= threshold * sigma * _SURE
+        quiet &= runner_up[p] < largest[p]
+        suspect[p] |= not quiet
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _screen_clip(differences, first, step, count, work, total, spread, counts, threshold, pixels, suspect):
+    """Set `suspect` where sigma clipping of `count` differences (every `step`th from `first`) may reject any.
+
+    The median lies within a twentieth of the spread around the mean where half of the values lie on either side;
+    where it does, no clip limit can be nearer than that.
+    """
+    low, high = work[0], work[1]
+    below, above = counts[0], counts[1]
+    for p in range(pixels):
+        low[p] = np.float32(np.inf)
+        high[p] = np.float32(-np.inf)
+        total[p] = 0.0
+        spread[p] = 0.0
+        below[p] = 0
+        above[p] = 0
+    for j in range(count):
+        source = differences[first + j * step]
+        for p in range(pixels):
+            value = source[p]
+            total[p] += np.float64(value)
+            low[p] = value if value < low[p] else low[p]
+            high[p] = value if value > high[p] else high[p]
+    for p in range(pixels):
+        total[p] /= count
+    for j in range(count):
+        source = differences[first + j * step]
+        for p in range(pixels):
+            spread[p] += (np.float64(source[p]) - total[p]) ** 2
+    for p in range(pixels):
+        spread[p] = np.sqrt(spread[p] / count)
+        work[2, p] = np.float32(total[p] - _NEAR * spread[p])
+        work[3, p] = np.float32(total[p] + _NEAR * spread[p])
+    floor, ceiling = work[2], work[3]
+    for j in range(count):
+        source = differences[first + j * step]
+        for p in range(pixels):
+            below[p] += np.int32(1) if source[p] >= floor[p] else np.int32(0)
+            above[p] += np.int32(1) if source[p] <= ceiling[p] else np.int32(0)
+    half = count // 2 + 1
+    for p in range(pixels):
+        reach = threshold * spread[p] * _SURE
+        quiet = (below[p] >= half) & (above[p] >= half)
+        quiet &= np.float64(high[p]) - np.float64(floor[p]) <= reach
+        quiet &= np.float64(ceiling[p]) - np.float64(low[p]) <= reach
+        suspect[p] |= not quiet
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -162,9 +276,49 @@ def _clip_group(groupdq, differences, work, threshold, g, y, x, nd):
 SINGLE_PASS, ITERATIVE, CLIP_INTEGRATIONS, CLIP_ALL = 0, 1, 2, 3
 
 
+@njit(nogil=True, cache=True, error_model="numpy")
+def _search(groupdq, row, work, noise, nframes, method, thresholds, y, x, nd):
+    """Apply the rule to the differences of one pixel, which are overwritten."""
+    if method == CLIP_ALL:
+        _clip_group(groupdq, row, work, thresholds[2], -1, y, x, nd)
+    elif method == CLIP_INTEGRATIONS:
+        for g in range(nd):
+            _clip_group(groupdq, row, work, thresholds[2], g, y, x, nd)
+    elif method == ITERATIVE:
+        _iterate(groupdq, row, work, np.float32(noise * noise), nframes, thresholds, y, x, nd)
+    else:
+        n = _gather(row, work)
+        middle = median(work, n)
+        sigma = _noise(middle, np.float32(noise * noise), nframes)
+        _flag_all_above(groupdq, row, middle, sigma, thresholds[2], y, x, nd)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _screen(differences, usable, network, work, noise, nframes, method, thresholds, pixels, nd, sums, counts, suspect):
+    """Fill `suspect`: the pixels of a tile that may have jumps, and those with unusable samples."""
+    total = differences.shape[0]
+    if method == CLIP_ALL or method == CLIP_INTEGRATIONS:
+        suspect[:] = False
+        if method == CLIP_ALL:
+            _screen_clip(differences, 0, 1, total, work, sums[0], sums[1], counts, thresholds[2], pixels, suspect)
+        else:
+            for g in range(nd):
+                _screen_clip(
+                    differences, g, nd, total // nd, work, sums[0], sums[1], counts, thresholds[2], pixels, suspect
+                )
+    elif usable.size < 4:
+        suspect[:] = True
+    elif method == ITERATIVE:
+        _screen_largest(differences, usable, network, work, noise, nframes, thresholds[2], pixels, suspect)
+    else:
+        _screen_median(differences, usable, network, work, noise, nframes, thresholds[2], pixels, suspect)
+
+
 @njit(parallel=True, nogil=True, cache=True, error_model="numpy")
-def find_jumps(data, groupdq, gain, noise, nframes, method, thresholds, spread, medians, sigmas, counts, marked):
-    """Flag jumps; fills the median difference and its noise ``(ny, nx)``, jumps per row and planes to spread.
+def find_jumps(
+    data, groupdq, gain, noise, nframes, method, thresholds, spread, usable, network, medians, counts, marked
+):
+    """Flag jumps; fills the median difference of pixels that have any, jumps per row and planes to spread.
 
     Parameters
     ----------
@@ -174,50 +328,75 @@ def find_jumps(data, groupdq, gain, noise, nframes, method, thresholds, spread, 
         Limits in sigma for two, three, and four or more usable differences.
     spread
         Range of sizes in sigma that makes neighbours suspicious; empty (0, 0) for none.
+    usable
+        The differences, counted through the integrations, that are usable in some pixel; no more than two screens.
+    network
+        Comparators that sort as many values: all of them (iterative search) or to the median (single pass).
+    medians
+        ``(ny, nx)``, or empty where nobody asks.
     """
     nints, ngroups, ny, nx = data.shape
     nd = ngroups - 1
+    total = nints * nd
+    width = max(8, min(_TILE, _BUFFER // total))
+    keep_medians = medians.size > 0
     for y in prange(ny):
-        differences = np.empty((_TILE, nints * nd), np.float32)
-        signed = np.empty(nints * nd, np.float32)
-        work = np.empty(nints * nd, np.float32)
+        differences = np.empty((total, width), np.float32)
+        previous = np.empty(width, np.float32)
+        work = np.empty((max(usable.size + 2, 4), width), np.float32)
+        sums = np.empty((2, width), np.float64)
+        beside = np.empty((2, width), np.int32)
+        suspect = np.empty(width, np.bool_)
+        together = np.empty(width, np.uint8)
+        row = np.empty(total, np.float32)
+        scratch = np.empty(total, np.float32)
         found = 0
-        for x0 in range(0, nx, _TILE):
-            x1 = min(x0 + _TILE, nx)
-            _load(data, groupdq, gain, y, x0, x1, differences)
-            for x in range(x0, x1):
-                row = differences[x - x0]
-                n = _gather(row, work)
-                low, high = np.inf, -np.inf
-                for k in range(n):
-                    low = min(low, np.float64(work[k]))
-                    high = max(high, np.float64(work[k]))
-                middle = median(work, n)
-                read_variance = np.float32(noise[y, x] * noise[y, x])
-                sigma = _noise(middle, read_variance, nframes)
-                medians[y, x] = middle
-                sigmas[y, x] = sigma
-                if method == SINGLE_PASS:
-                    if (high - middle) / sigma > thresholds[2] or (middle - low) / sigma > thresholds[2]:
-                        _flag_all_above(groupdq, row, middle, sigma, thresholds[2], y, x, nd)
-                elif method == ITERATIVE:
-                    signed[:] = row
-                    _iterate(groupdq, signed, work, read_variance, nframes, thresholds, y, x, nd)
-                elif method == CLIP_ALL:
-                    _clip_group(groupdq, row, work, thresholds[2], -1, y, x, nd)
-                else:
-                    for g in range(nd):
-                        _clip_group(groupdq, row, work, thresholds[2], g, y, x, nd)
+        for x0 in range(0, nx, width):
+            pixels = min(width, nx - x0)
+            _load(data, groupdq, gain, y, x0, pixels, previous, differences)
+            _screen(
+                differences,
+                usable,
+                network,
+                work,
+                noise[y, x0 : x0 + pixels],
+                nframes,
+                method,
+                thresholds,
+                pixels,
+                nd,
+                sums,
+                beside,
+                suspect,
+            )
+            for p in range(pixels):
+                if suspect[p]:
+                    row[:] = differences[:, p]
+                    _search(groupdq, row, scratch, noise[y, x0 + p], nframes, method, thresholds, y, x0 + p, nd)
+            together[:] = 0
             for i in range(nints):
                 for g in range(ngroups):
-                    for x in range(x0, x1):
-                        if (groupdq[i, g, y, x] & JUMP_DET) != 0:
-                            found += 1
-                            if g > 0:
-                                value = np.float64(differences[x - x0, i * nd + g - 1])
-                                ratio = np.abs(value - medians[y, x]) / sigmas[y, x]
-                                if _mark(groupdq, i, g, y, x, ratio, spread[0], spread[1]):
-                                    marked[i, g, y] = True
+                    flags = groupdq[i, g, y, x0 : x0 + pixels]
+                    for p in range(pixels):
+                        together[p] |= flags[p]
+            for p in range(pixels):
+                if (together[p] & JUMP_DET) == 0:
+                    continue
+                x = x0 + p
+                row[:] = differences[:, p]
+                middle = median(scratch, _gather(row, scratch))
+                sigma = _noise(middle, np.float32(noise[y, x] * noise[y, x]), nframes)
+                if keep_medians:
+                    medians[y, x] = middle
+                for i in range(nints):
+                    for g in range(ngroups):
+                        if (groupdq[i, g, y, x] & JUMP_DET) == 0:
+                            continue
+                        found += 1
+                        if g > 0:
+                            ratio = np.abs(np.float64(row[i * nd + g - 1]) - middle) / sigma
+                            if _mark(groupdq, i, g, y, x, ratio, spread[0], spread[1]):
+                                marked[i, g, y] = True
         counts[y] = found
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from jwcal.core import dqflags
@@ -12,6 +13,7 @@ from jwcal.core.references.reference_set import ReferenceSet
 from jwcal.core.references.types import GainReference, ReadnoiseReference
 from jwcal.core.step import Skip, StepParameters, step
 from jwcal.detector1.kernels import jump as kernels
+from jwcal.detector1.kernels import networks
 from jwcal.detector1.large_events.showers import flag_showers
 from jwcal.detector1.large_events.snowballs import flag_snowballs
 
@@ -95,7 +97,10 @@ class JumpParameters(StepParameters):
 class _Counts:
     """Groups that can be used at all."""
 
+    unusable: NDArray[np.bool_]
+    """``(nints, ngroups)``: every pixel is DO_NOT_USE."""
     usable_groups: int
+    """In the integration that has the fewest."""
     total_groups: int
 
 
@@ -154,20 +159,32 @@ def _find(ramp: Ramp, params: JumpParameters, gain: Float32, noise: Float32, gro
     spread = np.zeros(2)
     if params.flag_4_neighbors:
         spread[:] = params.min_jump_to_flag_neighbors, params.max_jump_to_flag_neighbors
-    medians: Float64 = np.empty((ny, nx))
-    sigmas: Float64 = np.empty((ny, nx))
+    groups1 = int(params.after_jump_flag_time1 // group_time)
+    groups2 = int(params.after_jump_flag_time2 // group_time)
+    medians: Float64 = np.empty((ny, nx) if groups1 > 0 or groups2 > 0 else (0, 0))
     jumps = np.zeros(ny, np.int64)
     marked = np.zeros((nints, ngroups, ny), bool)
+    usable, network = _to_screen(counts.unusable, method)
     kernels.find_jumps(
-        ramp.data, ramp.groupdq, gain, noise, nframes, method, thresholds, spread, medians, sigmas, jumps, marked
+        ramp.data,
+        ramp.groupdq,
+        gain,
+        noise,
+        nframes,
+        method,
+        thresholds,
+        spread,
+        usable,
+        network,
+        medians,
+        jumps,
+        marked,
     )
     if method in (kernels.CLIP_INTEGRATIONS, kernels.CLIP_ALL):
         jumps[0] -= _clear_flagged_groups(ramp)
     if marked.any():
         kernels.spread_to_neighbours(ramp.groupdq, marked)
         kernels.clear_marks(ramp.groupdq, marked)
-    groups1 = int(params.after_jump_flag_time1 // group_time)
-    groups2 = int(params.after_jump_flag_time2 // group_time)
     if groups1 > 0 or groups2 > 0:
         middle_gain = float(np.nanmedian(gain))
         kernels.flag_after_jumps(
@@ -185,8 +202,23 @@ def _find(ramp: Ramp, params: JumpParameters, gain: Float32, noise: Float32, gro
 
 def _count_groups(ramp: Ramp) -> _Counts:
     """Groups in which not every pixel is unusable: the fewest of an integration, and all of them."""
-    unusable = [sum(kernels.every_pixel_has(plane, kernels.DO_NOT_USE) for plane in cube) for cube in ramp.groupdq]
-    return _Counts(ramp.ngroups - max(unusable), ramp.nints * ramp.ngroups - sum(unusable))
+    unusable = np.array(
+        [[kernels.every_pixel_has(plane, kernels.DO_NOT_USE) for plane in cube] for cube in ramp.groupdq], bool
+    )
+    return _Counts(
+        unusable, int(ramp.ngroups - unusable.sum(axis=1).max()), int(unusable.size - np.count_nonzero(unusable))
+    )
+
+
+def _to_screen(unusable: NDArray[np.bool_], method: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The differences that the search can screen many pixels by, and the sorting network for them; or none."""
+    usable = np.flatnonzero(~(unusable[:, 1:] | unusable[:, :-1]))
+    n = usable.size
+    if method in (kernels.CLIP_INTEGRATIONS, kernels.CLIP_ALL) or not 4 <= n <= networks.LONGEST:
+        return usable[:0], networks.network(0, ())
+    if method == kernels.ITERATIVE:
+        return usable, networks.network(n, (0, (n - 2) // 2, (n - 1) // 2, n - 2, n - 1))
+    return usable, networks.network(n, networks.median_ranks(n))
 
 
 def _method(params: JumpParameters, counts: _Counts, nints: int) -> int | None:
