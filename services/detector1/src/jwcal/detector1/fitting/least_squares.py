@@ -5,12 +5,13 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from jwcal.core import dqflags
 from jwcal.core.array_types import Float32, Float64
 from jwcal.core.data import Ramp, RateCube, RateImage, SideProduct
+from jwcal.detector1.kernels import networks, ramp_fit_details
 from jwcal.detector1.kernels import ramp_fit as kernels
-from jwcal.detector1.kernels import ramp_fit_details
 
 _NO_ZEROFRAME = np.zeros((0, 0, 0), np.float32)
 
@@ -71,6 +72,7 @@ def fit_least_squares(
         noise,
         dark,
         table,
+        _median_network(groups.stop - groups.start - 1),
         *chosen,
         (rate.data, rate.err, rate.var_poisson, rate.var_rnoise, rate.dq),
         (rateints.data, rateints.err, rateints.var_poisson, rateints.var_rnoise, rateints.dq),
@@ -108,6 +110,12 @@ def slope_coefficients(ngroups: int) -> Float64:
             sw, swx, swxx = weight.sum(), (weight * x).sum(), (weight * x * x).sum()
             table[length, index, :length] = weight * (sw * x - swx) / (sw * swxx - swx * swx)
     return table
+
+
+def _median_network(ndifferences: int) -> NDArray[np.int64]:
+    if not 2 <= ndifferences <= networks.LONGEST:
+        return networks.network(0, ())
+    return networks.network(ndifferences, networks.median_ranks(ndifferences))
 
 
 def usable_groups(ramp: Ramp, *, suppress: bool) -> Groups | None:

@@ -297,7 +297,7 @@ def _search(groupdq, row, work, noise, nframes, method, thresholds, y, x, nd):
 def _screen(differences, usable, network, work, noise, nframes, method, thresholds, pixels, nd, sums, counts, suspect):
     """Fill `suspect`: the pixels of a tile that may have jumps, and those with unusable samples."""
     total = differences.shape[0]
-    if method == CLIP_ALL or method == CLIP_INTEGRATIONS:
+    if method in (CLIP_ALL, CLIP_INTEGRATIONS):
         suspect[:] = False
         if method == CLIP_ALL:
             _screen_clip(differences, 0, 1, total, work, sums[0], sums[1], counts, thresholds[2], pixels, suspect)

@@ -7,13 +7,14 @@ from functools import cache
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 LONGEST = 512
 """Most values for which a network is worth its comparators."""
 
 
 @cache
-def network(n, ranks):
+def network(n: int, ranks: tuple[int, ...]) -> NDArray[np.int64]:
     """Comparators ``(count, 2)`` that bring the values of the given ranks (0-based) among `n` to their places.
 
     Batcher's merge exchange (Knuth, The Art of Computer Programming 3, algorithm 5.2.2 M), without the comparators
@@ -28,13 +29,13 @@ def network(n, ranks):
     return np.array(kept[::-1], np.int64).reshape(-1, 2)
 
 
-def median_ranks(n):
+def median_ranks(n: int) -> tuple[int, int]:
     """The two ranks whose mean is the median of `n` values."""
     return ((n - 1) // 2, n // 2)
 
 
-def _merge_exchange(n):
-    comparators = []
+def _merge_exchange(n: int) -> list[tuple[int, int]]:
+    comparators: list[tuple[int, int]] = []
     top = 1 << max(0, (n - 1).bit_length() - 1)
     p = top
     while p > 0 and n > 1:

@@ -5,13 +5,14 @@ ratio, and the slopes are averaged with the inverse of their read-noise variance
 groups, so the slope of a segment is a fixed linear combination of its values, tabulated by length and weight class.
 
 Work arrays hold the pixels of a tile: ``values`` and ``raw`` (flags) of shape ``(nints * ngroups, pixels)``, and the
-working ``flags`` ``(nints * used, pixels)`` of the ``used`` groups that are fitted.  Medians are found for all pixels
-of the tile at once, by compare-exchange steps without branches.
+working ``flags`` ``(nints * used, pixels)`` of the ``used`` groups that are fitted.  Ramps without any flag are fitted
+a tile at a time by `clean_ramps`; the code here is for the others, and is the rule.
 """
 
 import numpy as np
 from numba import njit, prange
 
+from jwcal.detector1.kernels.clean_ramps import clean_rates, find_clean, fit_clean
 from jwcal.detector1.kernels.selection import median
 
 DO_NOT_USE = np.uint8(1)
@@ -36,8 +37,6 @@ POWERS = (0.0, 0.4, 1.0, 3.0, 6.0, 10.0)
 """Exponents of the weights, by class of the signal-to-noise ratio of a segment."""
 
 _BUFFER = 1 << 20
-_NETWORK = 32
-"""Most differences that are sorted by compare-exchange."""
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -167,11 +166,11 @@ def load(data, groupdq, y, x0, x1, values, raw):
     nints, ngroups = data.shape[0], data.shape[1]
     for i in range(nints):
         for g in range(ngroups):
-            k = i * ngroups + g
-            for x in range(x0, x1):
-                flags = groupdq[i, g, y, x]
-                raw[k, x - x0] = flags
-                values[k, x - x0] = np.nan if flags & SATURATED else data[i, g, y, x]
+            source, flags = data[i, g, y, x0:x1], groupdq[i, g, y, x0:x1]
+            value, flag = values[i * ngroups + g], raw[i * ngroups + g]
+            for p in range(x1 - x0):
+                flag[p] = flags[p]
+                value[p] = np.float32(np.nan) if (flags[p] & SATURATED) != 0 else source[p]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -250,74 +249,38 @@ def _noise_with_lost_groups(raw, p, at, groups, read_noise, gain, times, kind, f
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _differences(values, flags, at, first, used, group_time, work, counts):
-    """Usable differences of one integration, DN/s, as ``work (used - 1, pixels)``; the rest become infinite."""
-    counts[:] = 0
-    for g in range(1, used):
-        for p in range(counts.size):
-            before, here = flags[first + g - 1, p], flags[first + g, p]
-            difference = values[at + g, p] / group_time - values[at + g - 1, p] / group_time
-            usable = ((before | here) & DO_NOT_USE) == 0 and (here & JUMP_DET) == 0 and difference == difference
-            work[g - 1, p] = difference if usable else np.inf
-            counts[p] += 1 if usable else 0
+def median_rate(values, raw, p, nints, ngroups, zeroframe, y, x, groups, suppress, times, kinds, flags, column):
+    """Mean over the integrations of the median rate (DN/s) of one pixel.
 
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _sort_lower_half(work, n):
-    """Bring the smaller half of the ``n`` values of every pixel, and the next one, to the front in order."""
-    pixels = work.shape[1]
-    for done in range(n // 2 + 1):
-        for k in range(n - 2, done - 1, -1):
-            for p in range(pixels):
-                low, high = work[k, p], work[k + 1, p]
-                work[k, p] = low if low <= high else high
-                work[k + 1, p] = high if low <= high else low
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def median_rates(values, raw, nints, ngroups, zeroframe, y, x0, groups, suppress, times, tile, rates):
-    """Mean over integrations of the median rate (DN/s) of every pixel of a tile, to `rates`.
-
-    `tile` is (kinds ``(nints, pixels)`` and working flags, which are filled, work array, counts).
+    Fills the pixel's `kinds` ``(nints, pixels)`` and working `flags`; `column` takes the differences of a ramp.
     """
-    kinds, flags, work, counts = tile
     start, stop, _ = groups
     used = stop - start
-    pixels = rates.size
-    column = np.empty(used, np.float64)
-    rates[:] = 0.0
+    total = 0.0
     for i in range(nints):
         at = i * ngroups
-        for p in range(pixels):
-            inside = zeroframe.shape[0] > 0 and x0 + p < zeroframe.shape[2]
-            zero = zeroframe[i, y, x0 + p] if inside else np.float32(0.0)
-            kinds[i, p] = prepare(values, raw, p, at, ngroups, zero, groups, suppress, flags, i * used)
+        zero = zeroframe[i, y, x] if zeroframe.shape[0] > 0 else np.float32(0.0)
+        kind = prepare(values, raw, p, at, ngroups, zero, groups, suppress, flags, i * used)
+        kinds[i, p] = kind
         at += start
         if used == 1:
-            for p in range(pixels):
-                rates[p] += values[at, p] / times[FIRST_GROUP_ONLY]
+            total += values[at, p] / times[FIRST_GROUP_ONLY]
             continue
-        _differences(values, flags, at, i * used, used, times[NORMAL], work, counts)
-        if used - 1 <= _NETWORK:
-            _sort_lower_half(work, used - 1)
-        for p in range(pixels):
-            n = counts[p]
-            if kinds[i, p] != NORMAL:
-                rate = values[at, p] / times[kinds[i, p]]
-            elif n == 0:
-                rate = np.nan if flags[i * used, p] & DO_NOT_USE else values[at, p] / times[NORMAL]
-            elif used - 1 <= _NETWORK:
-                rate = 0.5 * (work[(n - 1) // 2, p] + work[n // 2, p])
-            else:
-                n = 0
-                for k in range(used - 1):
-                    if work[k, p] < np.inf:
-                        column[n] = work[k, p]
-                        n += 1
-                rate = median(column, n)
-            rates[p] += 0.0 if np.isnan(rate) else rate
-    for p in range(pixels):
-        rates[p] /= nints
+        n = 0
+        for g in range(1, used):
+            before, here = flags[i * used + g - 1, p], flags[i * used + g, p]
+            difference = values[at + g, p] / times[NORMAL] - values[at + g - 1, p] / times[NORMAL]
+            if ((before | here) & DO_NOT_USE) == 0 and (here & JUMP_DET) == 0 and not np.isnan(difference):
+                column[n] = difference
+                n += 1
+        if kind != NORMAL:
+            rate = values[at, p] / times[kind]
+        elif n == 0:
+            rate = np.nan if flags[i * used, p] & DO_NOT_USE else values[at, p] / times[NORMAL]
+        else:
+            rate = median(column, n)
+        total += 0.0 if np.isnan(rate) else rate
+    return total / nints
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -350,12 +313,13 @@ def _fit_integration(values, p, at, kept, starts, ends, table, gain, read_noise,
 
 @njit(parallel=True, nogil=True, cache=True, error_model="numpy")
 def fit_ramps(
-    data, groupdq, pixeldq, zeroframe, gain, read_noise, dark, table, times, groups, suppress, rate, rateints
+    data, groupdq, pixeldq, zeroframe, gain, read_noise, dark, table, network, times, groups, suppress, rate, rateints
 ):
     """Fit every ramp of ``(nints, ngroups, ny, nx)``.
 
     `read_noise` is the noise of one group in electrons, `dark` (e-/s) adds to the Poisson variance, `table` holds
-    the slope coefficients ``(length, class, group)``, `times` are the integration times (s) of a group by kind of
+    the slope coefficients ``(length, class, group)``, `network` sorts the differences of a ramp to their median (none:
+    no ramp goes the short way), `times` are the integration times (s) of a group by kind of
     ramp, `groups` is (first, end, drop jumps of the first).  `rate` and `rateints` are tuples (slope, error, Poisson
     variance, read variance, DQ) that are filled.
     """
@@ -370,22 +334,66 @@ def fit_ramps(
         raw = np.zeros((nints * ngroups, width), np.uint8)
         flags = np.zeros((nints * used, width), np.uint8)
         kinds = np.zeros((nints, width), np.int64)
-        tile = (kinds, flags, np.empty((used, width), np.float64), np.empty(width, np.int64))
+        column = np.empty(used, np.float64)
         rates = np.empty(width, np.float64)
+        clean = np.zeros(width, np.bool_)
+        work = np.empty((max(used, 10), width), np.float64)
+        classes = np.empty(width, np.int64)
         starts = np.empty(used + 1, np.int64)
         ends = np.empty(used + 1, np.int64)
         for x0 in range(0, nx, width):
             x1 = min(x0 + width, nx)
             load(data, groupdq, y, x0, x1, values, raw)
-            median_rates(values, raw, nints, ngroups, zeroframe, y, x0, groups, suppress, times, tile, rates)
+            if network.shape[0] > 0 and used > 2:
+                n = x1 - x0
+                gains, noises, flagged = gain[y, x0:x1], read_noise[y, x0:x1], pixeldq[y, x0:x1]
+                find_clean(values, raw, nints, ngroups, groups, gains, noises, flagged, n, clean)
+                clean_rates(values, nints, ngroups, groups, times[NORMAL], network, work, n, rates)
+                fit_clean(
+                    values,
+                    nints,
+                    ngroups,
+                    groups,
+                    table,
+                    gains,
+                    noises,
+                    dark[y, x0:x1],
+                    flagged,
+                    times[NORMAL],
+                    rates,
+                    work,
+                    classes,
+                    n,
+                    y,
+                    x0,
+                    rate,
+                    rateints,
+                )
             for x in range(x0, x1):
                 p = x - x0
+                if clean[p]:
+                    continue
                 e_per_dn = np.float64(gain[y, x])
                 noise = np.float64(read_noise[y, x])
                 base = pixeldq[y, x]
                 if e_per_dn <= 0.0 or np.isnan(e_per_dn):
                     base |= _NO_GAIN
-                middle = rates[p]
+                middle = median_rate(
+                    values,
+                    raw,
+                    p,
+                    nints,
+                    ngroups,
+                    zeroframe,
+                    y,
+                    x,
+                    groups,
+                    suppress,
+                    times,
+                    kinds,
+                    flags,
+                    column,
+                )
                 current = np.float64(dark[y, x])
                 if middle > 0.0:
                     current = middle + current

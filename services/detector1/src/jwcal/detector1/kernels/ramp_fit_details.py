@@ -10,7 +10,7 @@ from jwcal.detector1.kernels.ramp_fit import (
     find_segments,
     fit_segment,
     load,
-    median_rates,
+    median_rate,
     ramp_flags,
     segment_class,
 )
@@ -28,11 +28,10 @@ def count_details(data, groupdq, zeroframe, times, groups, suppress, segments, j
         starts = np.empty(used + 1, np.int64)
         ends = np.empty(used + 1, np.int64)
         kinds = np.empty((nints, 1), np.int64)
-        tile = (kinds, flags, np.empty((used, 1), np.float64), np.empty(1, np.int64))
-        rates = np.empty(1, np.float64)
+        column = np.empty(used, np.float64)
         for x in range(nx):
             load(data, groupdq, y, x, x + 1, values, raw)
-            median_rates(values, raw, nints, ngroups, zeroframe, y, x, groups, suppress, times, tile, rates)
+            median_rate(values, raw, 0, nints, ngroups, zeroframe, y, x, groups, suppress, times, kinds, flags, column)
             for i in range(nints):
                 hits = 0
                 for g in range(1, used):
@@ -98,12 +97,12 @@ def fit_details(
         starts = np.empty(used + 1, np.int64)
         ends = np.empty(used + 1, np.int64)
         kinds = np.empty((nints, 1), np.int64)
-        tile = (kinds, flags, np.empty((used, 1), np.float64), np.empty(1, np.int64))
-        rates = np.empty(1, np.float64)
+        column = np.empty(used, np.float64)
         for x in range(nx):
             load(data, groupdq, y, x, x + 1, values, raw)
-            median_rates(values, raw, nints, ngroups, zeroframe, y, x, groups, suppress, times, tile, rates)
-            middle = rates[0]
+            middle = median_rate(
+                values, raw, 0, nints, ngroups, zeroframe, y, x, groups, suppress, times, kinds, flags, column
+            )
             current = np.float64(dark[y, x])
             if middle > 0.0:
                 current = middle + current
