@@ -12,6 +12,7 @@ from jwcal.core.array_types import Float32, Float64
 from jwcal.core.data import Ramp, RateCube, RateImage, SideProduct
 from jwcal.detector1.kernels import networks, ramp_fit_details
 from jwcal.detector1.kernels import ramp_fit as kernels
+from jwcal.detector1.kernels.jump import every_pixel_has
 
 _NO_ZEROFRAME = np.zeros((0, 0, 0), np.float32)
 
@@ -72,7 +73,7 @@ def fit_least_squares(
         noise,
         dark,
         table,
-        _median_network(groups.stop - groups.start - 1),
+        *_networks(ramp, groups),
         *chosen,
         (rate.data, rate.err, rate.var_poisson, rate.var_rnoise, rate.dq),
         (rateints.data, rateints.err, rateints.var_poisson, rateints.var_rnoise, rateints.dq),
@@ -112,10 +113,27 @@ def slope_coefficients(ngroups: int) -> Float64:
     return table
 
 
-def _median_network(ndifferences: int) -> NDArray[np.int64]:
-    if not 2 <= ndifferences <= networks.LONGEST:
-        return networks.network(0, ())
-    return networks.network(ndifferences, networks.median_ranks(ndifferences))
+def _networks(ramp: Ramp, groups: Groups) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """For each integration the groups usable in some pixel, and where the comparators for their differences lie.
+
+    No comparators, ``begin == end``, where there are too few groups or too many.
+    """
+    ranges = np.zeros((ramp.nints, 4), np.int64)
+    kept = [networks.network(0, ())]
+    places: dict[int, tuple[int, int]] = {}
+    for integration, cube in zip(ranges, ramp.groupdq, strict=True):
+        first, last = groups.start, groups.stop
+        while first < last and every_pixel_has(cube[first], np.uint8(dqflags.DO_NOT_USE)):
+            first += 1
+        while first < last and every_pixel_has(cube[last - 1], np.uint8(dqflags.DO_NOT_USE)):
+            last -= 1
+        n = last - first - 1
+        if 2 <= n <= networks.LONGEST and n not in places:
+            begin = sum(len(comparators) for comparators in kept)
+            kept.append(networks.network(n, networks.median_ranks(n)))
+            places[n] = (begin, begin + len(kept[-1]))
+        integration[:] = first, last, *places.get(n, (0, 0))
+    return ranges, np.concatenate(kept)
 
 
 def usable_groups(ramp: Ramp, *, suppress: bool) -> Groups | None:

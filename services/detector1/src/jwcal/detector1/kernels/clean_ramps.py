@@ -1,7 +1,8 @@
 """Line fits to ramps without any flag: one segment each, all pixels of a tile at once.
 
-The arithmetic is that of `ramp_fit`, in the same order, so that a ramp gets the same rate either way.  Tiles are
-``(nints * ngroups, pixels)``.
+The arithmetic is that of `ramp_fit`, in the same order, so that a ramp gets the same rate either way.  Arguments are
+the ramps of one integration: ``values`` and ``raw`` (flags) of shape ``(ngroups, pixels)``, of which the groups
+``[first, last)`` are fitted, and one number a pixel of everything else.
 """
 
 import numpy as np
@@ -9,47 +10,54 @@ from numba import njit
 
 from jwcal.detector1.kernels.networks import apply_network
 
+DO_NOT_USE = np.uint8(1)
 _INVALID = np.uint32(3)
 _LARGE = 1e6
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def find_clean(values, raw, nints, ngroups, groups, gain, read_noise, pixeldq, pixels, clean):
-    """Set `clean` where no fitted group has a flag, all are finite, and gain and noise can be used."""
-    start, stop, _ = groups
+def find_usable(gain, read_noise, pixeldq, usable):
+    """Set `usable` where gain and noise allow a fit and the pixel has no flag that forbids one."""
+    for p in range(gain.size):
+        usable[p] = (gain[p] > 0.0) & (read_noise[p] > 0.0) & ((pixeldq[p] & _INVALID) == 0)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def find_clean(values, raw, start, stop, first, last, usable, clean):
+    """Set `clean` where `usable`, fitted groups are finite and have no flag, and the others of ``[start, stop)`` are
+    DO_NOT_USE and nothing else."""
+    pixels = usable.size
     for p in range(pixels):
-        clean[p] = (gain[p] > 0.0) & (read_noise[p] > 0.0) & ((pixeldq[p] & _INVALID) == 0)
-    for i in range(nints):
-        for g in range(start, stop):
-            value, flags = values[i * ngroups + g], raw[i * ngroups + g]
+        clean[p] = usable[p]
+    for g in range(start, stop):
+        value, flags = values[g], raw[g]
+        if first <= g < last:
             for p in range(pixels):
                 clean[p] &= (flags[p] == 0) & (np.abs(value[p]) < np.float32(np.inf))
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def clean_rates(values, nints, ngroups, groups, group_time, network, work, pixels, rates):
-    """Mean over the integrations of the median difference of successive groups (DN/s), to `rates`."""
-    start, stop, _ = groups
-    n = stop - start - 1
-    for p in range(pixels):
-        rates[p] = 0.0
-    for i in range(nints):
-        for g in range(n):
-            before, here = values[i * ngroups + start + g], values[i * ngroups + start + g + 1]
-            out = work[g]
+        else:
             for p in range(pixels):
-                out[p] = here[p] / group_time - before[p] / group_time
-        apply_network(work[:n], network)
-        first, second = work[(n - 1) // 2], work[n // 2]
-        for p in range(pixels):
-            rates[p] += 0.5 * (first[p] + second[p])
-    for p in range(pixels):
-        rates[p] /= nints
+                clean[p] &= flags[p] == DO_NOT_USE
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _classes(first, last, gain, read_noise, pixels, classes):
+def median_rates(values, first, last, group_time, network, work, rates):
+    """Median difference of successive groups (DN/s), to `rates`."""
+    n = last - first - 1
+    pixels = rates.size
+    for g in range(n):
+        before, here, out = values[first + g], values[first + g + 1], work[g]
+        for p in range(pixels):
+            out[p] = here[p] / group_time - before[p] / group_time
+    apply_network(work[:n, :pixels], network)
+    low, high = work[(n - 1) // 2], work[n // 2]
+    for p in range(pixels):
+        rates[p] = 0.5 * (low[p] + high[p])
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _classes(first, last, gain, read_noise, classes):
     """Weight class of each ramp by its signal-to-noise ratio; a set bit for each class that occurs."""
+    pixels = gain.size
     present = 0
     for p in range(pixels):
         signal = np.float64(last[p]) - np.float64(first[p])
@@ -69,16 +77,17 @@ def _classes(first, last, gain, read_noise, pixels, classes):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _slopes(values, at, table, used, classes, present, pixels, total, slopes):
+def _slopes(values, first, length, table, classes, present, total, slopes):
     """Slope per group of each ramp, by the coefficients of its class."""
+    pixels = slopes.size
     for kind in range(6):
         if (present & (1 << kind)) == 0:
             continue
         for p in range(pixels):
             total[p] = 0.0
-        for k in range(used):
-            coefficient = table[used, kind, k]
-            value = values[at + k]
+        for k in range(length):
+            coefficient = table[length, kind, k]
+            value = values[first + k]
             for p in range(pixels):
                 total[p] += coefficient * np.float64(value[p])
         for p in range(pixels):
@@ -86,56 +95,43 @@ def _slopes(values, at, table, used, classes, present, pixels, total, slopes):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def fit_clean(
-    values, nints, ngroups, groups, table, gain, read_noise, dark, pixeldq, group_time, rates, work, classes, pixels,
-    y, x0, rate, rateints,
-):  # fmt: skip
-    """Fit every ramp of a tile as if it were clean, and store its results; `rates` are the median rates (DN/s)."""
-    start, stop, _ = groups
-    used = stop - start
-    out, err, var_p, var_r, dq = rate
-    int_out, int_err, int_var_p, int_var_r, int_dq = rateints
-    poisson, read, error, total, slopes, sum_slope = work[0], work[1], work[2], work[3], work[4], work[5]
-    inverse_p, inverse_r, sum_p, sum_r = work[6], work[7], work[8], work[9]
-    n = np.float64(used)
+def fit_clean(values, first, last, table, gain, read_noise, current, group_time, classes, work, results):
+    """Fit every ramp as if it were clean.
+
+    `current` is the rate (DN/s) that sets the Poisson noise.  Fills `results`: slope, error, Poisson and read-noise
+    variance as they are stored, inverse variances, and the slope over its read-noise variance.
+    """
+    slope, error, poisson, read, inverse_p, inverse_r, weighted = results
+    length = last - first
+    n = np.float64(length)
+    pixels = gain.size
+    total, slopes = work[0], work[1, :pixels]
+    present = _classes(values[first], values[last - 1], gain, read_noise, classes)
     for p in range(pixels):
-        current = np.float64(dark[p])
-        current = rates[p] + current if rates[p] > 0.0 else current
+        slopes[p] = 0.0
+    _slopes(values, first, length, table, classes, present, total, slopes)
+    for p in range(pixels):
         e_per_dn = np.float64(gain[p])
-        variance_p = current / (group_time * e_per_dn * (used - 1.0))
+        variance_p = current[p] / (group_time * e_per_dn * (n - 1.0))
         noise = np.float64(read_noise[p]) / group_time
         variance_r = 12.0 * noise * noise / ((n * n * n - n) * e_per_dn * e_per_dn)
         inverse_p[p] = 1.0 / variance_p if variance_p > 0.0 else 0.0
         inverse_r[p] = 1.0 / variance_r
+        weighted[p] = slopes[p] / group_time / variance_r
         both = 1.0 / (1.0 / (variance_p + variance_r))
         error[p] = 0.0 if both > _LARGE else np.sqrt(both)
         stored = 1.0 / inverse_p[p]
         poisson[p] = 0.0 if (inverse_p[p] <= 0.0) | (stored >= _LARGE) else stored
         stored = 1.0 / inverse_r[p]
         read[p] = 0.0 if stored >= _LARGE else stored
-        slopes[p] = 0.0
-        sum_slope[p] = 0.0
-        sum_p[p] = 0.0
-        sum_r[p] = 0.0
-    for i in range(nints):
-        at = i * ngroups + start
-        present = _classes(values[at], values[at + used - 1], gain, read_noise, pixels, classes)
-        _slopes(values, at, table, used, classes, present, pixels, total, slopes)
-        for p in range(pixels):
-            noise = np.float64(read_noise[p]) / group_time
-            e_per_dn = np.float64(gain[p])
-            variance_r = 12.0 * noise * noise / ((n * n * n - n) * e_per_dn * e_per_dn)
-            weighted = slopes[p] / group_time / variance_r
-            sum_slope[p] += weighted
-            sum_p[p] += inverse_p[p]
-            sum_r[p] += inverse_r[p]
-            int_out[i, y, x0 + p] = weighted * read[p]
-        for p in range(pixels):
-            int_err[i, y, x0 + p] = error[p]
-            int_var_p[i, y, x0 + p] = poisson[p]
-            int_var_r[i, y, x0 + p] = read[p]
-            int_dq[i, y, x0 + p] = pixeldq[p]
-    for p in range(pixels):
+        slope[p] = weighted[p] * read[p]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def average(sum_slope, sum_p, sum_r, pixeldq, y, x0, rate):
+    """Store the averages over the integrations of pixels without any flag in their ramps."""
+    out, err, var_p, var_r, dq = rate
+    for p in range(pixeldq.size):
         stored = 1.0 / sum_p[p]
         variance_p = 0.0 if (sum_p[p] <= 0.0) | (stored >= _LARGE) else stored
         stored = 1.0 / sum_r[p]

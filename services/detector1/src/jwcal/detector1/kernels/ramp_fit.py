@@ -12,7 +12,8 @@ a tile at a time by `clean_ramps`; the code here is for the others, and is the r
 import numpy as np
 from numba import njit, prange
 
-from jwcal.detector1.kernels.clean_ramps import clean_rates, find_clean, fit_clean
+from jwcal.detector1.kernels.clean_ramps import average, find_clean, find_usable, fit_clean
+from jwcal.detector1.kernels.clean_ramps import median_rates as clean_median_rates
 from jwcal.detector1.kernels.selection import median
 
 DO_NOT_USE = np.uint8(1)
@@ -36,7 +37,10 @@ ZEROFRAME = 2
 POWERS = (0.0, 0.4, 1.0, 3.0, 6.0, 10.0)
 """Exponents of the weights, by class of the signal-to-noise ratio of a segment."""
 
-_BUFFER = 1 << 20
+_BUFFER = 1 << 18
+"""Samples of a tile, at most: they must stay in the processor's cache."""
+_TOUCHED = np.int64(1) << 40
+"""Mark of a pixel of which some ramp has flags, beside its DQ."""
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -249,38 +253,34 @@ def _noise_with_lost_groups(raw, p, at, groups, read_noise, gain, times, kind, f
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def median_rate(values, raw, p, nints, ngroups, zeroframe, y, x, groups, suppress, times, kinds, flags, column):
-    """Mean over the integrations of the median rate (DN/s) of one pixel.
+def median_rate(values, raw, p, i, ngroups, zeroframe, y, x, groups, suppress, times, kinds, flags, column):
+    """Median rate (DN/s) of a pixel in integration `i`, zero where there is none.
 
-    Fills the pixel's `kinds` ``(nints, pixels)`` and working `flags`; `column` takes the differences of a ramp.
+    Fills the ramp's element of `kinds` ``(nints, pixels)`` and its working `flags`; `column` takes its differences.
     """
     start, stop, _ = groups
     used = stop - start
-    total = 0.0
-    for i in range(nints):
-        at = i * ngroups
-        zero = zeroframe[i, y, x] if zeroframe.shape[0] > 0 else np.float32(0.0)
-        kind = prepare(values, raw, p, at, ngroups, zero, groups, suppress, flags, i * used)
-        kinds[i, p] = kind
-        at += start
-        if used == 1:
-            total += values[at, p] / times[FIRST_GROUP_ONLY]
-            continue
-        n = 0
-        for g in range(1, used):
-            before, here = flags[i * used + g - 1, p], flags[i * used + g, p]
-            difference = values[at + g, p] / times[NORMAL] - values[at + g - 1, p] / times[NORMAL]
-            if ((before | here) & DO_NOT_USE) == 0 and (here & JUMP_DET) == 0 and not np.isnan(difference):
-                column[n] = difference
-                n += 1
-        if kind != NORMAL:
-            rate = values[at, p] / times[kind]
-        elif n == 0:
-            rate = np.nan if flags[i * used, p] & DO_NOT_USE else values[at, p] / times[NORMAL]
-        else:
-            rate = median(column, n)
-        total += 0.0 if np.isnan(rate) else rate
-    return total / nints
+    at = i * ngroups
+    zero = zeroframe[i, y, x] if zeroframe.shape[0] > 0 else np.float32(0.0)
+    kind = prepare(values, raw, p, at, ngroups, zero, groups, suppress, flags, i * used)
+    kinds[i, p] = kind
+    at += start
+    if used == 1:
+        return values[at, p] / times[FIRST_GROUP_ONLY]
+    n = 0
+    for g in range(1, used):
+        before, here = flags[i * used + g - 1, p], flags[i * used + g, p]
+        difference = values[at + g, p] / times[NORMAL] - values[at + g - 1, p] / times[NORMAL]
+        if ((before | here) & DO_NOT_USE) == 0 and (here & JUMP_DET) == 0 and not np.isnan(difference):
+            column[n] = difference
+            n += 1
+    if kind != NORMAL:
+        rate = values[at, p] / times[kind]
+    elif n == 0:
+        rate = np.nan if flags[i * used, p] & DO_NOT_USE else values[at, p] / times[NORMAL]
+    else:
+        rate = median(column, n)
+    return 0.0 if np.isnan(rate) else rate
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -311,22 +311,131 @@ def _fit_integration(values, p, at, kept, starts, ends, table, gain, read_noise,
     return inverse_p, inverse_r, inverse_e, weighted
 
 
+@njit(nogil=True, cache=True, error_model="numpy")
+def _fit_flagged(
+    values, flags, p, i, ngroups, groups, table, gain, read_noise, current, times, kind, base, starts, ends, results
+):
+    """Fit one ramp segment by segment; its element of `results`, and (its DQ, groups unusable, saturated, flags)."""
+    start, stop, _ = groups
+    used = stop - start
+    slope, error, poisson, read, inverse_p, inverse_r, weighted = results
+    for out in results:
+        out[p] = 0.0
+    together, unusable, saturated = ramp_flags(flags, p, i * used, used, kind)
+    flag = base | np.uint32(together & (JUMP_DET | PERSISTENCE))
+    kept = 0
+    if flags[i * used, p] & SATURATED:
+        flag |= _INVALID
+        slope[p] = np.nan
+    else:
+        kept, _ = find_segments(flags, p, i * used, used, starts, ends)
+    if unusable == used:
+        flag |= _DNU
+        if saturated == used:
+            flag |= _SAT
+    elif kept > 0:
+        inv_p, inv_r, inv_e, total = _fit_integration(
+            values, p, i * ngroups + start, kept, starts, ends, table, gain, read_noise, current, times, kind
+        )
+        if inv_p > 0.0:
+            poisson[p] = _stored(1.0 / inv_p)
+            inverse_p[p] = inv_p
+        read[p] = _stored(1.0 / inv_r)
+        inverse_r[p] = inv_r
+        weighted[p] = total
+        if flag & _INVALID:
+            poisson[p] = 0.0
+            read[p] = 0.0
+        else:
+            slope[p] = total * read[p]
+            error[p] = 0.0 if 1.0 / inv_e > LARGE else np.sqrt(1.0 / inv_e)
+    if flag & (_DNU | _SAT):
+        slope[p] = np.nan
+    return flag, saturated, together
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _average_flagged(nints, sums, states, pixeldq, p, y, x, rate):
+    """Store the average over the integrations of a pixel with flags in some ramp."""
+    sum_slope, sum_p, sum_r = sums[0, p], sums[1, p], sums[2, p]
+    flags, not_used, saturated_ints, any_saturated = states[0, p], states[1, p], states[2, p], states[3, p]
+    out, err, var_p, var_r, dq = rate
+    all_flags = np.uint32(flags) | pixeldq
+    if not_used == nints:
+        all_flags |= _DNU
+    if saturated_ints == nints:
+        all_flags |= _SAT
+    poisson = _stored(1.0 / sum_p) if sum_p > 0.0 else 0.0
+    read = _stored(1.0 / sum_r) if sum_r > 0.0 else sum_r
+    if all_flags & _INVALID:
+        out[y, x] = np.nan
+        err[y, x] = 0.0
+        poisson = 0.0
+        read = 0.0
+    else:
+        out[y, x] = sum_slope * read
+        err[y, x] = np.sqrt(poisson + read)
+    if any_saturated:
+        all_flags |= _SAT
+    var_p[y, x] = poisson
+    var_r[y, x] = read
+    dq[y, x] = all_flags
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _restore_lost(
+    raw, p, nints, ngroups, groups, noise, gain, times, kinds, flags, starts, ends, y, x, var_r, int_var_r
+):
+    """Read-noise variances of a pixel as if groups given up for charge migration had been used."""
+    start, stop, _ = groups
+    used = stop - start
+    total = 0.0
+    for i in range(nints):
+        lost = False
+        for g in range(used):
+            lost |= (raw[i * ngroups + start + g, p] & CHARGELOSS) != 0
+        if lost:
+            one = _noise_with_lost_groups(
+                raw, p, i * ngroups, groups, noise, gain, times, kinds[i, p], flags, i * used, starts, ends
+            )
+            int_var_r[i, y, x] = _stored(1.0 / one)
+            total += one
+        elif int_var_r[i, y, x] > 0.0:
+            total += 1.0 / np.float64(int_var_r[i, y, x])
+    if total > 0.0:
+        var_r[y, x] = _stored(1.0 / total)
+
+
 @njit(parallel=True, nogil=True, cache=True, error_model="numpy")
 def fit_ramps(
-    data, groupdq, pixeldq, zeroframe, gain, read_noise, dark, table, network, times, groups, suppress, rate, rateints
+    data,
+    groupdq,
+    pixeldq,
+    zeroframe,
+    gain,
+    read_noise,
+    dark,
+    table,
+    ranges,
+    network,
+    times,
+    groups,
+    suppress,
+    rate,
+    rateints,
 ):
     """Fit every ramp of ``(nints, ngroups, ny, nx)``.
 
     `read_noise` is the noise of one group in electrons, `dark` (e-/s) adds to the Poisson variance, `table` holds
-    the slope coefficients ``(length, class, group)``, `network` sorts the differences of a ramp to their median (none:
-    no ramp goes the short way), `times` are the integration times (s) of a group by kind of
-    ramp, `groups` is (first, end, drop jumps of the first).  `rate` and `rateints` are tuples (slope, error, Poisson
-    variance, read variance, DQ) that are filled.
+    the slope coefficients ``(length, class, group)``, `times` are the integration times (s) of a group by kind of
+    ramp, `groups` is (first, end, drop jumps of the first).  `ranges` ``(nints, 4)`` says for each integration which
+    groups ``[first, last)`` are usable somewhere, and which comparators ``[begin, end)`` of `network` sort their
+    differences to the median.  `rate` and `rateints` are tuples (slope, error, Poisson variance, read variance, DQ)
+    that are filled.
     """
     nints, ngroups, ny, nx = data.shape
     start, stop, _ = groups
     used = stop - start
-    out, err, var_p, var_r, dq = rate
     int_out, int_err, int_var_p, int_var_r, int_dq = rateints
     width = max(8, min(64, _BUFFER // (nints * ngroups)))
     for y in prange(ny):
@@ -334,180 +443,140 @@ def fit_ramps(
         raw = np.zeros((nints * ngroups, width), np.uint8)
         flags = np.zeros((nints * used, width), np.uint8)
         kinds = np.zeros((nints, width), np.int64)
+        clean = np.zeros((nints, width), np.bool_)
+        usable = np.empty(width, np.bool_)
         column = np.empty(used, np.float64)
-        rates = np.empty(width, np.float64)
-        clean = np.zeros(width, np.bool_)
-        work = np.empty((max(used, 10), width), np.float64)
+        work = np.empty((max(used, 2), width), np.float64)
         classes = np.empty(width, np.int64)
         starts = np.empty(used + 1, np.int64)
         ends = np.empty(used + 1, np.int64)
+        one = np.empty(width, np.float64)
+        current = np.empty(width, np.float64)
+        fitted = np.empty((7, width), np.float64)
+        results = (fitted[0], fitted[1], fitted[2], fitted[3], fitted[4], fitted[5], fitted[6])
+        slope, error, poisson, read, inverse_p, inverse_r, weighted = results
+        sums = np.empty((3, width), np.float64)
+        states = np.empty((5, width), np.int64)
+        dq = np.empty(width, np.uint32)
         for x0 in range(0, nx, width):
             x1 = min(x0 + width, nx)
+            n = x1 - x0
+            gains, noises, base = gain[y, x0:x1], read_noise[y, x0:x1], pixeldq[y, x0:x1]
             load(data, groupdq, y, x0, x1, values, raw)
-            if network.shape[0] > 0 and used > 2:
-                n = x1 - x0
-                gains, noises, flagged = gain[y, x0:x1], read_noise[y, x0:x1], pixeldq[y, x0:x1]
-                find_clean(values, raw, nints, ngroups, groups, gains, noises, flagged, n, clean)
-                clean_rates(values, nints, ngroups, groups, times[NORMAL], network, work, n, rates)
-                fit_clean(
-                    values,
-                    nints,
-                    ngroups,
-                    groups,
-                    table,
-                    gains,
-                    noises,
-                    dark[y, x0:x1],
-                    flagged,
-                    times[NORMAL],
-                    rates,
-                    work,
-                    classes,
-                    n,
-                    y,
-                    x0,
-                    rate,
-                    rateints,
-                )
-            for x in range(x0, x1):
-                p = x - x0
-                if clean[p]:
-                    continue
-                e_per_dn = np.float64(gain[y, x])
-                noise = np.float64(read_noise[y, x])
-                base = pixeldq[y, x]
-                if e_per_dn <= 0.0 or np.isnan(e_per_dn):
-                    base |= _NO_GAIN
-                middle = median_rate(
-                    values,
-                    raw,
-                    p,
-                    nints,
-                    ngroups,
-                    zeroframe,
-                    y,
-                    x,
-                    groups,
-                    suppress,
-                    times,
-                    kinds,
-                    flags,
-                    column,
-                )
-                current = np.float64(dark[y, x])
-                if middle > 0.0:
-                    current = middle + current
-                sum_slope = 0.0
-                sum_p = 0.0
-                sum_r = 0.0
-                all_flags = base
-                not_used = 0
-                saturated_ints = 0
-                any_saturated = False
-                any_lost = False
-                for i in range(nints):
-                    together, unusable, saturated = ramp_flags(flags, p, i * used, used, kinds[i, p])
-                    flag = base | np.uint32(together & (JUMP_DET | PERSISTENCE))
-                    all_flags |= np.uint32(together & (JUMP_DET | PERSISTENCE))
-                    any_lost |= (together & CHARGELOSS) != 0
-                    slope = 0.0
-                    poisson = 0.0
-                    read = 0.0
-                    error = 0.0
-                    kept = 0
-                    if flags[i * used, p] & SATURATED:
-                        flag |= _INVALID
-                        slope = np.nan
-                    else:
-                        kept, _ = find_segments(flags, p, i * used, used, starts, ends)
-                    if unusable == used:
-                        flag |= _DNU
-                        if saturated == used:
-                            flag |= _SAT
-                    elif kept > 0:
-                        inv_p, inv_r, inv_e, weighted = _fit_integration(
+            find_usable(gains, noises, base, usable[:n])
+            current[:] = 0.0
+            for i in range(nints):
+                first, last, begin, end = ranges[i]
+                clean[i] = False
+                if end > begin:
+                    block = slice(i * ngroups, (i + 1) * ngroups)
+                    find_clean(values[block], raw[block], start, stop, first, last, usable[:n], clean[i])
+                    clean_median_rates(values[block], first, last, times[NORMAL], network[begin:end], work, one[:n])
+                for p in range(n):
+                    if not clean[i, p]:
+                        one[p] = median_rate(
                             values,
+                            raw,
                             p,
-                            i * ngroups + start,
-                            kept,
-                            starts,
-                            ends,
-                            table,
-                            e_per_dn,
-                            noise,
-                            current,
+                            i,
+                            ngroups,
+                            zeroframe,
+                            y,
+                            x0 + p,
+                            groups,
+                            suppress,
                             times,
-                            kinds[i, p],
+                            kinds,
+                            flags,
+                            column,
                         )
-                        if inv_p > 0.0:
-                            poisson = _stored(1.0 / inv_p)
-                            sum_p += inv_p
-                        read = _stored(1.0 / inv_r)
-                        sum_r += inv_r
-                        sum_slope += weighted
-                        if flag & _INVALID:
-                            poisson = 0.0
-                            read = 0.0
-                        else:
-                            slope = weighted * read
-                            error = 0.0 if 1.0 / inv_e > LARGE else np.sqrt(1.0 / inv_e)
-                    if flag & _DNU:
-                        not_used += 1
-                        slope = np.nan
-                    if flag & _SAT:
-                        saturated_ints += 1
-                        slope = np.nan
-                    if saturated > 0:
-                        flag |= _SAT
-                        any_saturated = True
-                    int_out[i, y, x] = slope
-                    int_err[i, y, x] = error
-                    int_var_p[i, y, x] = poisson
-                    int_var_r[i, y, x] = read
-                    int_dq[i, y, x] = flag
-                if not_used == nints:
-                    all_flags |= _DNU
-                if saturated_ints == nints:
-                    all_flags |= _SAT
-                poisson = _stored(1.0 / sum_p) if sum_p > 0.0 else 0.0
-                read = _stored(1.0 / sum_r) if sum_r > 0.0 else sum_r
-                if all_flags & _INVALID:
-                    out[y, x] = np.nan
-                    err[y, x] = 0.0
-                    poisson = 0.0
-                    read = 0.0
-                else:
-                    out[y, x] = sum_slope * read
-                    err[y, x] = np.sqrt(poisson + read)
-                if any_saturated:
-                    all_flags |= _SAT
-                if any_lost:
-                    total = 0.0
-                    for i in range(nints):
-                        lost = False
-                        for g in range(used):
-                            lost |= (raw[i * ngroups + start + g, p] & CHARGELOSS) != 0
-                        if lost:
-                            one = _noise_with_lost_groups(
-                                raw,
-                                p,
-                                i * ngroups,
-                                groups,
-                                noise,
-                                e_per_dn,
-                                times,
-                                kinds[i, p],
-                                flags,
-                                i * used,
-                                starts,
-                                ends,
-                            )
-                            int_var_r[i, y, x] = _stored(1.0 / one)
-                            total += one
-                        elif int_var_r[i, y, x] > 0.0:
-                            total += 1.0 / np.float64(int_var_r[i, y, x])
-                    if total > 0.0:
-                        read = _stored(1.0 / total)
-                var_p[y, x] = poisson
-                var_r[y, x] = read
-                dq[y, x] = all_flags
+                for p in range(n):
+                    current[p] += one[p]
+            for p in range(n):
+                middle = current[p] / nints
+                extra = np.float64(dark[y, x0 + p])
+                current[p] = middle + extra if middle > 0.0 else extra
+            sums[:] = 0.0
+            states[:] = 0
+            for i in range(nints):
+                first, last, begin, end = ranges[i]
+                for p in range(n):
+                    dq[p] = base[p]
+                if end > begin:
+                    block = slice(i * ngroups, (i + 1) * ngroups)
+                    fit_clean(
+                        values[block],
+                        first,
+                        last,
+                        table,
+                        gains,
+                        noises,
+                        current,
+                        times[NORMAL],
+                        classes,
+                        work,
+                        results,
+                    )
+                for p in range(n):
+                    if clean[i, p]:
+                        continue
+                    e_per_dn = np.float64(gains[p])
+                    known = base[p] | _NO_GAIN if e_per_dn <= 0.0 or np.isnan(e_per_dn) else base[p]
+                    flag, saturated, together = _fit_flagged(
+                        values,
+                        flags,
+                        p,
+                        i,
+                        ngroups,
+                        groups,
+                        table,
+                        e_per_dn,
+                        np.float64(noises[p]),
+                        current[p],
+                        times,
+                        kinds[i, p],
+                        known,
+                        starts,
+                        ends,
+                        results,
+                    )
+                    states[0, p] |= np.int64(known | np.uint32(together & (JUMP_DET | PERSISTENCE))) | _TOUCHED
+                    states[1, p] += 1 if flag & _DNU else 0
+                    states[2, p] += 1 if flag & _SAT else 0
+                    states[3, p] |= 1 if saturated > 0 else 0
+                    states[4, p] |= 1 if together & CHARGELOSS else 0
+                    dq[p] = flag | _SAT if saturated > 0 else flag
+                for p in range(n):
+                    sums[0, p] += weighted[p]
+                    sums[1, p] += inverse_p[p]
+                    sums[2, p] += inverse_r[p]
+                for p in range(n):
+                    int_out[i, y, x0 + p] = slope[p]
+                    int_err[i, y, x0 + p] = error[p]
+                    int_var_p[i, y, x0 + p] = poisson[p]
+                    int_var_r[i, y, x0 + p] = read[p]
+                    int_dq[i, y, x0 + p] = dq[p]
+            average(sums[0], sums[1], sums[2], base, y, x0, rate)
+            for p in range(n):
+                if states[0, p] == 0:
+                    continue
+                _average_flagged(nints, sums, states, base[p], p, y, x0 + p, rate)
+                if states[4, p]:
+                    _restore_lost(
+                        raw,
+                        p,
+                        nints,
+                        ngroups,
+                        groups,
+                        np.float64(noises[p]),
+                        np.float64(gains[p]),
+                        times,
+                        kinds,
+                        flags,
+                        starts,
+                        ends,
+                        y,
+                        x0 + p,
+                        rate[3],
+                        int_var_r,
+                    )

@@ -31,8 +31,8 @@ def count_details(data, groupdq, zeroframe, times, groups, suppress, segments, j
         column = np.empty(used, np.float64)
         for x in range(nx):
             load(data, groupdq, y, x, x + 1, values, raw)
-            median_rate(values, raw, 0, nints, ngroups, zeroframe, y, x, groups, suppress, times, kinds, flags, column)
             for i in range(nints):
+                median_rate(values, raw, 0, i, ngroups, zeroframe, y, x, groups, suppress, times, kinds, flags, column)
                 hits = 0
                 for g in range(1, used):
                     if flags[i * used + g, 0] & JUMP_DET:
@@ -100,9 +100,12 @@ def fit_details(
         column = np.empty(used, np.float64)
         for x in range(nx):
             load(data, groupdq, y, x, x + 1, values, raw)
-            middle = median_rate(
-                values, raw, 0, nints, ngroups, zeroframe, y, x, groups, suppress, times, kinds, flags, column
-            )
+            middle = 0.0
+            for i in range(nints):
+                middle += median_rate(
+                    values, raw, 0, i, ngroups, zeroframe, y, x, groups, suppress, times, kinds, flags, column
+                )
+            middle /= nints
             current = np.float64(dark[y, x])
             if middle > 0.0:
                 current = middle + current
