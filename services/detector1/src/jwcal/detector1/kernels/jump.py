@@ -315,10 +315,8 @@ def _screen(differences, usable, network, work, noise, nframes, method, threshol
 
 
 @njit(parallel=True, nogil=True, cache=True, error_model="numpy")
-def find_jumps(
-    data, groupdq, gain, noise, nframes, method, thresholds, spread, usable, network, medians, counts, marked
-):
-    """Flag jumps; fills the median difference of pixels that have any, jumps per row and planes to spread.
+def find_jumps(data, groupdq, gain, noise, nframes, method, thresholds, spread, usable, network, counts, marked):
+    """Flag jumps; fills the number of jumps per row and the planes to spread.
 
     Parameters
     ----------
@@ -332,14 +330,11 @@ def find_jumps(
         The differences, counted through the integrations, that are usable in some pixel; no more than two screens.
     network
         Comparators that sort as many values: all of them (iterative search) or to the median (single pass).
-    medians
-        ``(ny, nx)``, or empty where nobody asks.
     """
     nints, ngroups, ny, nx = data.shape
     nd = ngroups - 1
     total = nints * nd
     width = max(8, min(_TILE, _BUFFER // total))
-    keep_medians = medians.size > 0
     for y in prange(ny):
         differences = np.empty((total, width), np.float32)
         previous = np.empty(width, np.float32)
@@ -386,8 +381,6 @@ def find_jumps(
                 row[:] = differences[:, p]
                 middle = median(scratch, _gather(row, scratch))
                 sigma = _noise(middle, np.float32(noise[y, x] * noise[y, x]), nframes)
-                if keep_medians:
-                    medians[y, x] = middle
                 for i in range(nints):
                     for g in range(ngroups):
                         if (groupdq[i, g, y, x] & JUMP_DET) == 0:
@@ -434,19 +427,27 @@ def spread_to_neighbours(groupdq, marked):
 
 
 @njit(parallel=True, nogil=True, cache=True, error_model="numpy")
-def flag_after_jumps(data, groupdq, gain, medians, size1, groups1, size2, groups2):
+def flag_after_jumps(data, groupdq, gain, size1, groups1, size2, groups2):
     """Flag groups after jumps of at least `size1` (`size2`) electrons, `groups1` (`groups2`) of them."""
     nints, ngroups, ny, nx = data.shape
     for y in prange(ny):
-        for i in range(nints):
-            for x in range(nx):
+        differences = np.empty(nints * (ngroups - 1), np.float32)
+        for x in range(nx):
+            together = np.uint8(0)
+            for i in range(nints):
+                for g in range(ngroups):
+                    together |= groupdq[i, g, y, x]
+            if (together & JUMP_DET) == 0:
+                continue
+            middle = _median_difference(data, groupdq, gain[y, x], y, x, differences)
+            for i in range(nints):
                 last = -1
                 for g in range(1, ngroups):
                     flags = groupdq[i, g, y, x]
                     if (flags & JUMP_DET) != 0 and ((flags | groupdq[i, g - 1, y, x]) & _UNUSABLE) == 0:
                         now = np.float32(data[i, g, y, x] * gain[y, x])
                         before = np.float32(data[i, g - 1, y, x] * gain[y, x])
-                        size = np.float64(np.float32(now - before)) - medians[y, x]
+                        size = np.float64(np.float32(now - before)) - middle
                         if size >= size1:
                             last = max(last, g + groups1)
                         if size >= size2:
@@ -456,6 +457,20 @@ def flag_after_jumps(data, groupdq, gain, medians, size1, groups1, size2, groups
                 for g in range(1, ngroups):
                     if (groupdq[i, g, y, x] & SPREAD) != 0:
                         groupdq[i, g, y, x] = (groupdq[i, g, y, x] & ~SPREAD) | JUMP_DET
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _median_difference(data, groupdq, gain, y, x, differences):
+    """Median of a pixel's usable differences, electrons."""
+    n = 0
+    for i in range(data.shape[0]):
+        for g in range(1, data.shape[1]):
+            if ((groupdq[i, g, y, x] | groupdq[i, g - 1, y, x]) & _UNUSABLE) == 0:
+                value = np.float32(data[i, g, y, x] * gain) - np.float32(data[i, g - 1, y, x] * gain)
+                if not np.isnan(value):
+                    differences[n] = value
+                    n += 1
+    return median(differences, n)
 
 
 @njit(parallel=True, nogil=True, cache=True, error_model="numpy")

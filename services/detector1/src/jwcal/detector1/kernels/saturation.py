@@ -38,19 +38,16 @@ def flag_plane(data, dq, threshold, ever, mask, row_any):
     """Forward test of one group: flags saturated and A/D-floor pixels, remembers them in `ever`."""
     ny, nx = data.shape
     for y in prange(ny):
-        any_set = False
+        values, flags, limits, before, now = data[y], dq[y], threshold[y], ever[y], mask[y]
+        together = np.uint8(0)
         for x in range(nx):
-            value = data[y, x]
-            if value >= threshold[y, x]:
-                ever[y, x] = True
-            if ever[y, x]:
-                dq[y, x] |= SATURATED
-            if value <= 0:
-                dq[y, x] |= AD_FLOOR | DO_NOT_USE
-            saturated = (dq[y, x] & SATURATED) != 0
-            mask[y, x] = saturated
-            any_set |= saturated
-        row_any[y] = any_set
+            before[x] |= values[x] >= limits[x]
+            flag = flags[x] | (SATURATED if before[x] else np.uint8(0))
+            flag |= AD_FLOOR | DO_NOT_USE if values[x] <= 0 else np.uint8(0)
+            flags[x] = flag
+            now[x] = (flag & SATURATED) != 0
+            together |= flag
+        row_any[y] = (together & SATURATED) != 0
 
 
 @njit(parallel=True, nogil=True, cache=True, error_model="numpy")
@@ -58,6 +55,13 @@ def partly_saturated(data, dq, next_dq, threshold, unchecked, dilution, mask, ro
     """Pixels whose last reads of the group must have saturated, since the next group is saturated."""
     ny, nx = data.shape
     for y in prange(ny):
+        together = np.uint8(0)
+        for x in range(nx):
+            together |= next_dq[y, x]
+        row_any[y] = False
+        if (together & SATURATED) == 0:
+            mask[y] = False
+            continue
         any_set = False
         for x in range(nx):
             hit = False
@@ -74,6 +78,11 @@ def flag_second_group(data, dq, threshold, bias, mean_first, last_third, reads_s
     """DO_NOT_USE in group 2 of pixels that saturate in group 3 and jump too far in group 2."""
     ny, nx = threshold.shape
     for y in prange(ny):
+        together = np.uint8(0)
+        for x in range(nx):
+            together |= dq[2, y, x]
+        if (together & SATURATED) == 0:
+            continue
         for x in range(nx):
             if (dq[2, y, x] & SATURATED) == 0 or (dq[1, y, x] & SATURATED) != 0:
                 continue

@@ -65,7 +65,7 @@ class PixelSets:
         Without `axes` the frame is in that order itself.  (Order matters to sums in single precision.)
         """
         good = (dq & np.uint32(unusable)) == 0
-        found = [np.nonzero(mask & good) for mask in masks]
+        found = [_nonzero(mask, good) for mask in masks]
         if axes is not None:
             found = [_in_order_of_readout(rows, columns, axes) for rows, columns in found]
         counts = [len(rows) for rows, _ in found]
@@ -74,6 +74,16 @@ class PixelSets:
             np.concatenate([columns for _, columns in found]).astype(np.int64),
             np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
         )
+
+
+def _nonzero(mask: Bool, good: Bool) -> tuple[Indices, Indices]:
+    """Rows and columns of a mask's good pixels; the rows and columns around all of them are found first."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if rows.size == 0:
+        return rows, columns[:0]
+    inside = np.ix_(rows, columns)
+    y, x = np.nonzero(mask[inside] & good[inside])
+    return rows[y], columns[x]
 
 
 def _in_order_of_readout(rows: Indices, columns: Indices, axes: DetectorAxes) -> tuple[Indices, Indices]:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from jwcal.core import dqflags
-from jwcal.core.array_types import Float32, Float64
+from jwcal.core.array_types import Float32
 from jwcal.core.data import Ramp
 from jwcal.core.references.reference_set import ReferenceSet
 from jwcal.core.references.types import GainReference, ReadnoiseReference
@@ -147,7 +147,7 @@ def detect_jumps(ramp: Ramp, params: JumpParameters, refs: ReferenceSet) -> Ramp
 
 def _find(ramp: Ramp, params: JumpParameters, gain: Float32, noise: Float32, group_time: float) -> int:
     """All but the large events; returns the number of jumps before neighbours are flagged."""
-    nints, ngroups, ny, nx = ramp.data.shape
+    nints, ngroups, ny, _nx = ramp.data.shape
     counts = _count_groups(ramp)
     method = _method(params, counts, nints)
     if method is None:
@@ -161,7 +161,6 @@ def _find(ramp: Ramp, params: JumpParameters, gain: Float32, noise: Float32, gro
         spread[:] = params.min_jump_to_flag_neighbors, params.max_jump_to_flag_neighbors
     groups1 = int(params.after_jump_flag_time1 // group_time)
     groups2 = int(params.after_jump_flag_time2 // group_time)
-    medians: Float64 = np.empty((ny, nx) if groups1 > 0 or groups2 > 0 else (0, 0))
     jumps = np.zeros(ny, np.int64)
     marked = np.zeros((nints, ngroups, ny), bool)
     usable, network = _to_screen(counts.unusable, method)
@@ -176,7 +175,6 @@ def _find(ramp: Ramp, params: JumpParameters, gain: Float32, noise: Float32, gro
         spread,
         usable,
         network,
-        medians,
         jumps,
         marked,
     )
@@ -191,7 +189,6 @@ def _find(ramp: Ramp, params: JumpParameters, gain: Float32, noise: Float32, gro
             ramp.data,
             ramp.groupdq,
             gain,
-            medians,
             params.after_jump_flag_dn1 * middle_gain,
             groups1,
             params.after_jump_flag_dn2 * middle_gain,
