@@ -4,6 +4,7 @@ Paths are dotted and relative to ``meta`` (``exposure.ngroups`` is the official
 ``meta.exposure.ngroups``).
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from typing import Any
@@ -81,7 +82,7 @@ class Metadata:
             number = float(value)
         except (TypeError, ValueError):
             number = float("nan")
-        if number != number or (positive and number <= 0):
+        if not math.isfinite(number) or (positive and number <= 0):
             raise InvalidKeyword(
                 f"keyword {keyword} holds {value!r}",
                 file=self.source,
