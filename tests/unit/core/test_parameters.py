@@ -164,7 +164,9 @@ def test_an_absent_file_is_named(tmp_path: Path) -> None:
         read_file(tmp_path / "absent.asdf", ALIASES)
 
 
-@pytest.mark.parametrize(("name", "text"), [("p.asdf", "no asdf"), ("p.yaml", "a: [1,\nb: }"), ("p.yaml", "- 1\n- 2\n")])
+@pytest.mark.parametrize(
+    ("name", "text"), [("p.asdf", "no asdf"), ("p.yaml", "a: [1,\nb: }"), ("p.yaml", "- 1\n- 2\n")]
+)
 def test_what_is_no_parameter_file_is_refused_in_one_line(tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / name).write_text(text)
     with pytest.raises(UnreadableFile, match="not a parameter file") as caught:
