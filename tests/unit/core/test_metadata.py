@@ -77,12 +77,12 @@ def test_leaves_are_every_value_with_its_path() -> None:
     assert dict(metadata.leaves()) == {"telescope": "JWST", "a.b.c": 1, "a.b.d": [1, {"e": 2}]}
 
 
-def test_a_copy_is_independent_and_remembers_its_source() -> None:
-    original = Metadata({"a": {"b": [1]}}, source="a.fits")
+def test_a_copy_is_independent_and_remembers_where_it_comes_from() -> None:
+    original = Metadata({"a": {"b": [1]}}, source="a.fits", history=["made"])
     copy = original.copy()
     copy.set("a.b", 2)
     assert original.get("a.b") == [1]
-    assert copy.source == "a.fits"
+    assert (copy.source, copy.history) == ("a.fits", ("made",))
 
 
 def test_names_come_in_upper_case() -> None:

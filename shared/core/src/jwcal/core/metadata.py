@@ -5,7 +5,7 @@ Paths are dotted and relative to ``meta`` (``exposure.ngroups`` is the official
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -45,12 +45,16 @@ KEYWORDS: dict[str, str] = {
 class Metadata:
     """A nested tree with dotted access."""
 
-    __slots__ = ("source", "tree")
+    __slots__ = ("history", "source", "tree")
 
-    def __init__(self, tree: Mapping[str, Any] | None = None, *, source: str | None = None) -> None:
+    def __init__(
+        self, tree: Mapping[str, Any] | None = None, *, source: str | None = None, history: Sequence[str] = ()
+    ) -> None:
         self.tree: dict[str, Any] = dict(tree or {})
         self.source = source
         """File the metadata came from, for error messages."""
+        self.history = tuple(history)
+        """HISTORY cards of the primary header, which belong to no path."""
 
     def get(self, path: str, default: Any = None) -> Any:
         """Value at `path`, or `default` where it is absent or None."""
@@ -122,7 +126,7 @@ class Metadata:
 
     def copy(self) -> "Metadata":
         """An independent copy."""
-        return Metadata(deepcopy(self.tree), source=self.source)
+        return Metadata(deepcopy(self.tree), source=self.source, history=self.history)
 
     @property
     def instrument(self) -> str:

@@ -99,6 +99,8 @@ def _write(
             model._instance["meta"] = tree
             for name, array in arrays.items():
                 setattr(model, name, array)
+            if metadata.history:
+                model._instance["history"] = {"entries": [{"description": card} for card in metadata.history]}
             if extra is not None:
                 model._instance["extra_fits"] = deepcopy(extra)
             if logs is not None:
