@@ -24,7 +24,7 @@ class JumpParameters(StepParameters):
 
 JUMP = StepDefinition(
     name="jump",
-    function=lambda product, params, refs: product,
+    function=print,
     params=JumpParameters,
     references=(),
     status="jump",

@@ -26,7 +26,7 @@ def open_files(directory: Path) -> list[os.stat_result]:
     found = []
     for entry in Path("/proc/self/fd").iterdir():
         try:
-            if os.readlink(entry).startswith(str(directory)):
+            if entry.readlink().is_relative_to(directory):
                 found.append(entry.stat())
         except FileNotFoundError:
             continue  # the listing's own
