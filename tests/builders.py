@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from stdatamodels.jwst import datamodels
 
 from jwcal.core.data import GuiderCube, Ramp, RateCube, RateImage
 from jwcal.core.metadata import Metadata
+from jwcal.core.references.best import use_cache
 
 NROWS, NCOLUMNS = 6, 5
 """Not square, so that exchanged axes show."""
@@ -136,6 +138,13 @@ def write_crds_cache(directory: Path, rules: Mapping[str, Mapping[tuple[str, ...
     (config / "ref_cache_subdir_mode").write_text("instrument\n")
     (config / "server_config").write_text(pprint.pformat(_SERVER))
     return directory
+
+
+def use_crds(path: Path, environment: pytest.MonkeyPatch) -> None:
+    """Point CRDS at the offline cache in `path`, until `environment` is undone."""
+    for name in ("CRDS_PATH", "CRDS_SERVER_URL", "CRDS_MODE", "CRDS_READONLY_CACHE", "CRDS_CONTEXT"):
+        environment.setenv(name, "")  # remembers what it was
+    use_cache(path, offline=True)
 
 
 def in_cache(directory: Path, name: str) -> Path:

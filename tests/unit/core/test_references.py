@@ -17,7 +17,7 @@ from jwcal.core.references.geometry import Subarray, cut
 from jwcal.core.references.load import CrdsReferences, ReferenceCache, decode, nbytes
 from jwcal.core.references.reference_set import ReferenceSet
 from jwcal.core.references.types import GainReference, MaskReference, ReadnoiseReference, SirsKernelReference
-from tests.builders import CONTEXT, in_cache, some_metadata, write_crds_cache, write_gain, write_manifest
+from tests.builders import CONTEXT, in_cache, some_metadata, use_crds, write_crds_cache, write_gain, write_manifest
 
 GAIN, OTHER_GAIN = "jwst_nircam_gain_0001.fits", "jwst_nircam_gain_0002.fits"
 SMALL = (16, 16)
@@ -26,17 +26,13 @@ RULES: dict[str, Any] = {
     "mask": {("NRCB1", "FULL"): "jwst_nircam_mask_0001.fits"},
     "refpix": "N/A",
 }
-VARIABLES = ("CRDS_PATH", "CRDS_SERVER_URL", "CRDS_MODE", "CRDS_READONLY_CACHE", "CRDS_CONTEXT")
 Environment = Callable[[Path], None]
 
 
 @pytest.fixture
 def offline(monkeypatch: pytest.MonkeyPatch) -> Environment:
     """Points CRDS at a cache until the test is over."""
-    for name in VARIABLES:
-        monkeypatch.setenv(name, "")
-    monkeypatch.delenv("CRDS_CONTEXT")
-    return lambda path: use_cache(path, offline=True)
+    return lambda path: use_crds(path, monkeypatch)
 
 
 @pytest.fixture
