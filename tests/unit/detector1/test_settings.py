@@ -13,9 +13,14 @@ from jwcal.detector1.settings import plan_run
 from tests.builders import CONTEXT, in_cache, some_metadata, use_crds, write_crds_cache
 
 HERE = ("NRCA1", "SUB160")
-JUMP, RAMP_FIT, PIPELINE = (
-    f"jwst_nircam_pars-{name}_0001.asdf" for name in ("jumpstep", "rampfitstep", "detector1pipeline")
-)
+PIPELINE = "jwst_nircam_pars-detector1pipeline_0001.asdf"
+OF_STEPS = {
+    "jwst.jump.JumpStep": {"rejection_threshold": 5.0, "min_jump_to_flag_neighbors": 11.0},
+    "jwst.charge_migration.ChargeMigrationStep": {"signal_threshold": 20000.0},
+    "jwst.ramp_fitting.RampFitStep": {"algorithm": "LIKELY"},
+}
+"""What the context's references of steps say; their types stand before and after the pipeline's in the alphabet."""
+OF_PIPELINE = {"charge_migration": {"signal_threshold": 30000.0}, "ramp_fit": {"algorithm": "OLS_C"}}
 
 
 def a_parameter_file(path: Path, official: str, parameters: dict[str, Any], **more: Any) -> Path:
@@ -31,29 +36,18 @@ def a_parameter_file(path: Path, official: str, parameters: dict[str, Any], **mo
 
 @pytest.fixture(autouse=True)
 def crds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The context sets parameters of jump (in two places), of ramp_fit and of the pipeline itself."""
-    path = write_crds_cache(
-        tmp_path / "crds",
-        {
-            "pars-jumpstep": {HERE: JUMP},
-            "pars-rampfitstep": {HERE: RAMP_FIT},
-            "pars-detector1pipeline": {HERE: PIPELINE},
-        },
-    )
-    thresholds = {"rejection_threshold": 5.0, "min_jump_to_flag_neighbors": 11.0}
-    a_parameter_file(in_cache(path, JUMP), "jwst.jump.JumpStep", thresholds)
-    a_parameter_file(in_cache(path, RAMP_FIT), "jwst.ramp_fitting.RampFitStep", {"algorithm": "LIKELY"})
+    """The references above in a cache."""
+    types = {f"pars-{official.rsplit('.', 1)[-1].lower()}": official for official in OF_STEPS}
+    files = {kind: f"jwst_nircam_{kind}_0001.asdf" for kind in types}
+    rules = {kind: {HERE: name} for kind, name in files.items()} | {"pars-detector1pipeline": {HERE: PIPELINE}}
+    path = write_crds_cache(tmp_path / "crds", rules)
+    for kind, official in types.items():
+        a_parameter_file(in_cache(path, files[kind]), official, OF_STEPS[official])
     a_parameter_file(
         in_cache(path, PIPELINE),
         "jwst.pipeline.Detector1Pipeline",
         {"save_calibrated_ramp": True},
-        steps=[
-            {
-                "class": "jwst.jump.JumpStep",
-                "name": "jump",
-                "parameters": {"rejection_threshold": 4.5, "flag_4_neighbors": False},
-            }
-        ],
+        steps=[{"class": "", "name": step, "parameters": values} for step, values in OF_PIPELINE.items()],
     )
     use_crds(path, monkeypatch)
 
@@ -78,21 +72,19 @@ def jump(**given: Any) -> Any:
 
 def test_the_code_has_a_default_for_everything() -> None:
     params = jump(use_crds_parameters=False)
-    assert (params.rejection_threshold, params.min_jump_to_flag_neighbors, params.flag_4_neighbors) == (4.0, 10.0, True)
+    assert (params.rejection_threshold, params.min_jump_to_flag_neighbors) == (4.0, 10.0)
 
 
 def test_crds_wins_over_the_code() -> None:
     params = jump()
     assert (params.rejection_threshold, params.min_jump_to_flag_neighbors) == (5.0, 11.0)
-    steps, own = planned()
-    assert steps["ramp_fit"].params.model_dump()["algorithm"] == "LIKELY"
-    assert own == {"save_calibrated_ramp": True}
+    assert planned()[1] == {"save_calibrated_ramp": True}
 
 
-def test_the_reference_of_a_step_wins_over_that_of_its_pipeline() -> None:
-    params = jump()
-    assert params.rejection_threshold == 5.0
-    assert params.flag_4_neighbors is False
+def test_the_reference_of_the_pipeline_wins_over_those_of_its_steps() -> None:
+    steps, _ = planned()
+    assert steps["charge_migration"].params.model_dump()["signal_threshold"] == 30000.0
+    assert steps["ramp_fit"].params.model_dump()["algorithm"] == "OLS_C"
 
 
 @pytest.mark.parametrize("suffix", ["asdf", "yaml"])
