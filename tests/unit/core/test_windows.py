@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jwcal.core.errors import UnreadableFile
+from jwcal.core.errors import OutputError, UnreadableFile
 from jwcal.core.products.windows import read_windows, write_windows
 
 
@@ -65,3 +65,14 @@ def test_a_write_that_fails_leaves_the_older_windows(tmp_path: Path) -> None:
         write_windows(path, an_entry() | {"vals": object()})
     assert windows_of(path) == [(2, 3, 5.0)]
     assert [found.name for found in tmp_path.iterdir()] == ["p.asdf"]
+
+
+def test_a_directory_that_is_not_there_is_an_output_error(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"absent/p\.asdf"):
+        write_windows(tmp_path / "absent" / "p.asdf", an_entry())
+
+
+def test_the_file_is_as_readable_as_any_other(tmp_path: Path) -> None:
+    (tmp_path / "other").touch()
+    write_windows(tmp_path / "p.asdf", an_entry())
+    assert (tmp_path / "p.asdf").stat().st_mode == (tmp_path / "other").stat().st_mode
