@@ -93,7 +93,7 @@ def run(
         _use_threads(threads)
     exposure = open_exposure(path)
     check_directory(directory)
-    chosen = _plan_name(plan, exposure)
+    chosen = plan_name(plan, exposure)
     official = OFFICIAL_PIPELINES[chosen]
     in_context = context or default_context()
     steps, pipeline_parameters = plan_run(
@@ -186,7 +186,8 @@ def _check_overrides(overrides: Mapping[str, str], steps: tuple[PlannedStep, ...
             )
 
 
-def _plan_name(plan: str | None, exposure: ExposureFile) -> str:
+def plan_name(plan: str | None, exposure: ExposureFile) -> str:
+    """The plan of an exposure: the one asked for, else the header's choice."""
     if plan is None or plan.upper() == "DARK":
         return choose_plan(exposure.metadata, dark=plan is not None)
     if plan.upper() not in PLANS:

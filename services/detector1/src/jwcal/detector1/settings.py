@@ -27,20 +27,21 @@ def definitions() -> dict[str, StepDefinition]:
 
 
 def crds_parameters(steps: Sequence[StepDefinition], official: str, metadata: Metadata, context: str) -> Overrides:
-    """Parameters of the context's ``pars-*`` references for these steps and their pipeline."""
+    """Parameters of the context's ``pars-*`` references for these steps and their pipeline, whose reference wins."""
     pipeline_type = f"pars-{_PIPELINE_CLASSES[official].lower()}"
     wanted = {definition.pars_type: definition.name for definition in steps} | {pipeline_type: PIPELINE}
     aliases = class_aliases(steps)
-    sources: list[Overrides] = []
+    of_steps: list[Overrides] = []
+    of_pipeline: list[Overrides] = []
     for reftype, answer in recommendations(metadata, wanted, context).items():
         if answer is None or answer == "N/A" or answer.startswith("NOT FOUND"):
             continue
         found = read_file(locate(answer, context), aliases)
         if wanted[reftype] == PIPELINE:
-            sources.insert(0, found)
+            of_pipeline.append(found)
         else:
-            sources.append({wanted[reftype]: merge(*({"step": v} for v in found.values())).get("step", {})})
-    return merge(*sources)
+            of_steps.append({wanted[reftype]: merge(*({"step": v} for v in found.values())).get("step", {})})
+    return merge(*of_steps, *of_pipeline)
 
 
 def plan_run(

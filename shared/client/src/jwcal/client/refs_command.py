@@ -10,18 +10,19 @@ def best_references(file: Path, *, context: str | None, plan: str | None, as_jso
     """Print the reference of each type that the exposure's plan asks for."""
     from jwcal.core.products.read import open_exposure
     from jwcal.core.references.best import default_context, recommendations
-    from jwcal.detector1.plans import PLANS, choose_plan
+    from jwcal.detector1.plans import PLANS
+    from jwcal.detector1.process import plan_name
     from jwcal.detector1.settings import definitions
 
-    metadata = open_exposure(file).metadata
+    exposure = open_exposure(file)
+    chosen = plan_name(plan, exposure)
     in_context = context or default_context()
-    chosen = choose_plan(metadata, dark=plan is not None) if plan is None or plan.upper() == "DARK" else plan.upper()
     known = definitions()
     steps: dict[str, list[str]] = {}
     for name in PLANS[chosen]:
         for reference in known[name].references:
             steps.setdefault(reference.reftype, []).append(name)
-    answers = recommendations(metadata, steps, in_context)
+    answers = recommendations(exposure.metadata, steps, in_context)
     found = {reftype: answer or "N/A" for reftype, answer in answers.items()}
     missing = [reftype for reftype, answer in found.items() if answer.startswith("NOT FOUND")]
     if as_json:

@@ -41,12 +41,12 @@ class JwcalError(Exception):
         remedy: str | None = None,
         **details: object,
     ) -> None:
-        self.message = message
+        self.message = " ".join(line.strip() for line in message.splitlines())  # libraries' causes have several
         self.file = str(file) if file is not None else None
         self.keyword = keyword
         self.remedy = remedy
         self.details = details
-        super().__init__(message)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         where = f"{self.file}: " if self.file else ""

@@ -12,16 +12,22 @@ Hook = Callable[[Any], Any]
 
 def find_hook(name: str) -> Hook:
     """The function behind a hook's name."""
-    for entry in entry_points(group="jwcal.hooks"):
-        if entry.name == name:
-            return _callable(entry.load(), name)
-    module, _, attribute = name.replace(":", ".").rpartition(".")
     try:
-        return _callable(getattr(import_module(module), attribute), name)
-    except (ImportError, AttributeError, ValueError) as error:
+        return _callable(_load(name), name)
+    except HookError:
+        raise
+    except Exception as error:  # importing runs the user's module
         raise HookError(
             f"hook {name!r} cannot be found ({error})", remedy="name it as package.module:function"
         ) from error
+
+
+def _load(name: str) -> Any:
+    for entry in entry_points(group="jwcal.hooks"):
+        if entry.name == name:
+            return entry.load()
+    module, _, attribute = name.replace(":", ".").rpartition(".")
+    return getattr(import_module(module), attribute)
 
 
 def _callable(found: Any, name: str) -> Hook:

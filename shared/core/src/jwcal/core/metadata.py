@@ -4,7 +4,8 @@ Paths are dotted and relative to ``meta`` (``exposure.ngroups`` is the official
 ``meta.exposure.ngroups``).
 """
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -44,12 +45,16 @@ KEYWORDS: dict[str, str] = {
 class Metadata:
     """A nested tree with dotted access."""
 
-    __slots__ = ("source", "tree")
+    __slots__ = ("history", "source", "tree")
 
-    def __init__(self, tree: Mapping[str, Any] | None = None, *, source: str | None = None) -> None:
+    def __init__(
+        self, tree: Mapping[str, Any] | None = None, *, source: str | None = None, history: Sequence[str] = ()
+    ) -> None:
         self.tree: dict[str, Any] = dict(tree or {})
         self.source = source
         """File the metadata came from, for error messages."""
+        self.history = tuple(history)
+        """HISTORY cards of the primary header, which belong to no path."""
 
     def get(self, path: str, default: Any = None) -> Any:
         """Value at `path`, or `default` where it is absent or None."""
@@ -81,7 +86,7 @@ class Metadata:
             number = float(value)
         except (TypeError, ValueError):
             number = float("nan")
-        if number != number or (positive and number <= 0):
+        if not math.isfinite(number) or (positive and number <= 0):
             raise InvalidKeyword(
                 f"keyword {keyword} holds {value!r}",
                 file=self.source,
@@ -121,7 +126,7 @@ class Metadata:
 
     def copy(self) -> "Metadata":
         """An independent copy."""
-        return Metadata(deepcopy(self.tree), source=self.source)
+        return Metadata(deepcopy(self.tree), source=self.source, history=self.history)
 
     @property
     def instrument(self) -> str:

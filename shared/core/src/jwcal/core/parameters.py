@@ -88,27 +88,30 @@ def read_file(path: Path, aliases: Mapping[str, str]) -> Overrides:
 def from_tree(tree: Mapping[str, Any], aliases: Mapping[str, str], *, source: Path) -> Overrides:
     """Overrides of a parsed parameter file."""
     if "parameters" not in tree and "class" not in tree:
-        overrides: Overrides = {}
-        for step, values in tree.items():
-            if not isinstance(values, Mapping):
-                raise InvalidParameter(
-                    f"{step} holds no mapping of parameters", file=source, remedy="write 'step: {parameter: value}'"
-                )
-            overrides[str(step)] = dict(values)
-        return overrides
+        return {str(step): dict(_mapping(values, str(step), source)) for step, values in tree.items()}
     name = aliases.get(str(tree.get("class", "")).rsplit(".", 1)[-1], PIPELINE)
-    found = {name: _without_framework(tree.get("parameters", {}))}
-    for child in tree.get("steps", []) or []:
-        step = aliases.get(str(child.get("class", "")).rsplit(".", 1)[-1], str(child.get("name", "")))
-        found.setdefault(step, {}).update(_without_framework(child.get("parameters", {})))
+    found = {name: _without_framework(tree.get("parameters"), name, source)}
+    for child in tree.get("steps") or []:
+        entry = _mapping(child, "an entry of steps", source)
+        step = aliases.get(str(entry.get("class", "")).rsplit(".", 1)[-1], str(entry.get("name", "")))
+        found.setdefault(step, {}).update(_without_framework(entry.get("parameters"), step, source))
     nested = found[name].pop("steps", None)
     if isinstance(nested, Mapping):
-        found = merge(found, {step: _without_framework(values) for step, values in nested.items()})
+        found = merge(found, {step: _without_framework(values, step, source) for step, values in nested.items()})
     return found
 
 
-def _without_framework(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if name not in _FRAMEWORK}
+def _without_framework(values: Any, step: str, source: Path) -> dict[str, Any]:
+    given = {} if values is None else _mapping(values, step, source)
+    return {name: value for name, value in given.items() if name not in _FRAMEWORK}
+
+
+def _mapping(node: Any, name: str, source: Path) -> Mapping[str, Any]:
+    if not isinstance(node, Mapping):
+        raise InvalidParameter(
+            f"{name} holds no mapping of parameters", file=source, remedy="write 'step: {parameter: value}'"
+        )
+    return node
 
 
 def _plain(node: Any) -> Any:

@@ -6,6 +6,7 @@ mapping keeps the contents).  Computation goes on meanwhile; results do not depe
 """
 
 import mmap
+import os
 import tempfile
 import threading
 from pathlib import Path
@@ -51,7 +52,7 @@ class Scratch:
         nbytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
         try:
             with tempfile.TemporaryFile(dir=self._directory) as file:
-                file.truncate(nbytes)
+                os.posix_fallocate(file.fileno(), 0, nbytes)  # a sparse file on a full disk would kill the process
                 mapping = mmap.mmap(file.fileno(), nbytes)
         except OSError as error:
             raise OutputError(

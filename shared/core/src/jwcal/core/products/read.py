@@ -170,6 +170,7 @@ def open_exposure(path: Path) -> ExposureFile:
             with fits.open(path, memmap=True, do_not_scale_image_data=True) as hdus:
                 planes = _planes(path, hdus)
                 skeleton = _skeleton(hdus)
+                history = [str(card) for card in hdus[0].header.get("HISTORY", ())]
                 kind = str(hdus[0].header.get("EXP_TYPE", "")).upper()
                 model_class = datamodels.RampModel
                 if kind in GUIDER_TYPES:
@@ -194,7 +195,7 @@ def open_exposure(path: Path) -> ExposureFile:
         raise UnreadableFile(
             f"this is not a readable FITS file ({error})", file=path, remedy="fetch it again"
         ) from error
-    metadata = Metadata(tree, source=str(path))
+    metadata = Metadata(tree, source=str(path), history=history)
     _check_keywords(metadata)
     return ExposureFile(path, metadata, tables, extra, planes)
 

@@ -1,12 +1,12 @@
 """Persistence windows in ASDF files, by detector: what one exposure leaves for the next."""
 
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from jwcal.core.array_types import Float64
 from jwcal.core.errors import UnreadableFile
+from jwcal.core.products.replacing import replacing
 
 
 def read_windows(path: Path, detector: str, length: int, windows: Float64) -> None:
@@ -34,10 +34,5 @@ def write_windows(path: Path, entry: Mapping[str, Any]) -> None:
         with asdf.open(path, memmap=False, lazy_load=False) as file:
             tree = {name: value for name, value in file.tree.items() if name not in ("asdf_library", "history")}
     tree[str(entry["detector"])] = {name: value for name, value in entry.items() if name != "detector"}
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".asdf", delete=False) as target:
-        staging = Path(target.name)
-    try:
+    with replacing(path) as staging:
         asdf.AsdfFile(tree).write_to(staging)
-        staging.replace(path)
-    finally:
-        staging.unlink(missing_ok=True)

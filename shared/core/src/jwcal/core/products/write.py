@@ -1,7 +1,5 @@
 """Write products as official-style FITS (or ASDF) files: whole, or not at all."""
 
-import errno
-import shutil
 import tempfile
 import warnings
 from collections.abc import Mapping
@@ -12,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from jwcal.core.data import GuiderCube, GuiderRamp, Ramp, RateCube, RateImage, SideProduct
-from jwcal.core.errors import OutputError
 from jwcal.core.metadata import Metadata
+from jwcal.core.products.replacing import output_error, replacing
 
 IFU_TYPES = ("NRS_IFU", "MIR_MRS")
 
@@ -25,7 +23,7 @@ def check_directory(directory: Path) -> None:
         with tempfile.TemporaryFile(dir=directory):
             pass
     except OSError as error:
-        raise _output_error(directory, error) from error
+        raise output_error(directory, error) from error
 
 
 def write_image(image: RateImage, path: Path, *, extra: Any = None, logs: Mapping[str, Any] | None = None) -> None:
@@ -88,37 +86,20 @@ def _write(
 ) -> None:
     from stdatamodels.jwst import datamodels
 
-    staging: Path | None = None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            model = getattr(datamodels, model_name)()
-            tree = deepcopy(metadata.tree)
-            tree.pop("model_type", None)
-            tree.pop("filetype", None)
-            model._instance["meta"] = tree
-            for name, array in arrays.items():
-                setattr(model, name, array)
-            if extra is not None:
-                model._instance["extra_fits"] = deepcopy(extra)
-            if logs is not None:
-                model.cal_logs = dict(logs)
-            staging = Path(tempfile.mkdtemp(prefix=".jwcal-", dir=path.parent))
-            model.save(str(staging / path.name))
-            model.close()
-        (staging / path.name).replace(path)
-    except OSError as error:
-        raise _output_error(path, error) from error
-    finally:
-        if staging is not None:
-            shutil.rmtree(staging, ignore_errors=True)
-
-
-def _output_error(path: Path, error: OSError) -> OutputError:
-    if error.errno == errno.ENOSPC:
-        return OutputError("the disk is full", file=path, remedy="free space or choose another output directory")
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return OutputError("no permission to write here", file=path, remedy="choose another output directory")
-    return OutputError(
-        f"cannot be written: {error.strerror or error}", file=path, remedy="choose another output directory"
-    )
+    with replacing(path) as staging, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = getattr(datamodels, model_name)()
+        tree = deepcopy(metadata.tree)
+        tree.pop("model_type", None)
+        tree.pop("filetype", None)
+        model._instance["meta"] = tree
+        for name, array in arrays.items():
+            setattr(model, name, array)
+        if metadata.history:
+            model._instance["history"] = {"entries": [{"description": card} for card in metadata.history]}
+        if extra is not None:
+            model._instance["extra_fits"] = deepcopy(extra)
+        if logs is not None:
+            model.cal_logs = dict(logs)
+        model.save(str(staging))
+        model.close()

@@ -8,6 +8,7 @@ import contextlib
 import io
 import logging
 import os
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from jwcal.core.metadata import Metadata
 
 NOT_APPLICABLE = "N/A"
 OFFLINE_SERVER = "https://crds-serverless-mode.stsci.edu"
+_FAILURES = (Exception, SystemExit)
+"""What the library raises: many kinds for one cause, and SystemExit where its cache has no configuration."""
 
 
 def selection_header(metadata: Metadata) -> dict[str, str]:
@@ -26,12 +29,15 @@ def selection_header(metadata: Metadata) -> dict[str, str]:
 
 
 def use_cache(path: Path, *, offline: bool) -> None:
-    """Point CRDS at the cache in `path` for this process."""
+    """Point CRDS at the cache in `path` for this process, and forget what was read of another."""
     os.environ["CRDS_PATH"] = str(path)
     if offline:
         os.environ["CRDS_SERVER_URL"] = OFFLINE_SERVER
         os.environ["CRDS_MODE"] = "local"
         os.environ["CRDS_READONLY_CACHE"] = "1"
+    loaded = sys.modules.get("crds.core.utils")
+    if loaded is not None:
+        loaded.clear_function_caches()
 
 
 def default_context() -> str:
@@ -41,12 +47,14 @@ def default_context() -> str:
     pinned = os.environ.get("CRDS_CONTEXT")
     if pinned:
         return pinned
-    logging.getLogger("CRDS").setLevel(logging.ERROR)
+    logging.getLogger("CRDS").setLevel(logging.CRITICAL)  # it also raises what it logs
     try:
+        if _is_offline():
+            return str(crds.get_context_name("jwst"))  # as the cache's configuration has it
         return str(crds.get_default_context(observatory="jwst"))
-    except Exception as error:  # the library raises many kinds for one cause
+    except _FAILURES as error:
         raise MissingReference(
-            f"CRDS offers no context ({error})",
+            f"CRDS offers no context ({_cause(error)})",
             remedy="set CRDS_PATH to a cache, CRDS_CONTEXT to a context, or CRDS_SERVER_URL to a reachable server",
         ) from error
 
@@ -73,7 +81,7 @@ def recommendations(metadata: Metadata, types: Iterable[str], context: str) -> d
     import crds
 
     wanted = sorted(set(types))
-    logging.getLogger("CRDS").setLevel(logging.ERROR)
+    logging.getLogger("CRDS").setLevel(logging.CRITICAL)  # it also raises what it logs
     _check_context(context)
     try:
         with contextlib.redirect_stderr(io.StringIO()):  # the library prints tracebacks of errors that it also raises
@@ -85,9 +93,9 @@ def recommendations(metadata: Metadata, types: Iterable[str], context: str) -> d
                 ignore_cache=False,
                 fast=True,
             )
-    except Exception as error:  # the library raises many kinds for one cause
+    except _FAILURES as error:
         raise MissingReference(
-            f"context {context} cannot be consulted: {error}",
+            f"context {context} cannot be consulted: {_cause(error)}",
             remedy="check CRDS_PATH, CRDS_CONTEXT and CRDS_SERVER_URL",
             context=context,
         ) from error
@@ -112,6 +120,10 @@ def _check_context(context: str) -> None:
             remedy="check CRDS_PATH and CRDS_CONTEXT, or set CRDS_SERVER_URL to a server",
             context=context,
         )
+
+
+def _cause(error: BaseException) -> str:
+    return str(error.__context__ or error) if isinstance(error, SystemExit) else str(error)
 
 
 def _is_offline() -> bool:
@@ -163,9 +175,9 @@ def locate(name: str, context: str) -> Path:
         from crds.client import api
 
         api.dump_references(context, [name])
-    except Exception as error:  # the library raises many kinds for one cause
+    except _FAILURES as error:
         raise MissingReference(
-            f"{name} of {context} cannot be fetched: {error}",
+            f"{name} of {context} cannot be fetched: {_cause(error)}",
             file=path,
             remedy="check CRDS_SERVER_URL and the connection",
             context=context,

@@ -9,8 +9,10 @@ import json
 import threading
 import warnings
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from astropy.io import fits
@@ -67,10 +69,16 @@ class ReferenceCache:
 
 
 def nbytes(reference: Reference) -> int:
-    """Bytes of a decoded reference's arrays."""
-    return sum(
-        value.nbytes for field in fields(reference) if isinstance(value := getattr(reference, field.name), np.ndarray)
-    )
+    """Bytes of a decoded reference's arrays, wherever they stand in it."""
+    return sum(_nbytes(getattr(reference, field.name)) for field in fields(reference))
+
+
+def _nbytes(node: Any) -> int:
+    if isinstance(node, np.ndarray):
+        return node.nbytes
+    if isinstance(node, Mapping):
+        return sum(map(_nbytes, node.values()))
+    return sum(map(_nbytes, node)) if isinstance(node, list | tuple) else 0
 
 
 def _manifest(path: Path) -> dict[str, str]:
@@ -93,6 +101,18 @@ def _verified(path: Path, expected: str) -> str:
     return found
 
 
+def _check_whole(path: Path) -> None:
+    """Refuse a FITS file that was cut short: readers would take the arrays it lost for zeros."""
+    with fits.open(path, lazy_load_hdus=False) as hdus:
+        last = hdus[-1].fileinfo()
+    end = last["datLoc"] + last["datSpan"]
+    with path.open("rb") as file:
+        file.seek(end)
+        beginning_of_another = file.read(8) == b"XTENSION"
+    if beginning_of_another or path.stat().st_size < end:
+        raise InvalidReference("the file is truncated", file=path, remedy="fetch it again")
+
+
 def decode(path: Path, kind: type[AnyReference], target: Subarray | None) -> AnyReference:
     """Read a reference file; InvalidReference where it is not what it should be."""
     from stdatamodels.jwst import datamodels
@@ -100,6 +120,8 @@ def decode(path: Path, kind: type[AnyReference], target: Subarray | None) -> Any
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            if path.suffix == ".fits":
+                _check_whole(path)
             name = kind.model
             if kind.models:
                 instrument = str(fits.getval(path, "INSTRUME")).upper()
