@@ -181,11 +181,12 @@ def test_what_is_not_asked_for_is_not_noted() -> None:
 
 @pytest.mark.usefixtures("crds")
 def test_an_override_takes_the_place_of_the_chosen_one(tmp_path: Path) -> None:
-    found = references(gain=str(write_gain(tmp_path / "mine.fits", 7.0, shape=SMALL)))
+    path = str(write_gain(tmp_path / "mine.fits", 7.0, shape=SMALL))
+    found = references(gain=path)
     gain = found.load(GainReference)
     assert gain is not None
     assert (gain.data == 7).all()
-    assert found.used == {"gain": "mine.fits"}
+    assert found.used == {"gain": path}
 
 
 def test_an_override_needs_no_context(tmp_path: Path, offline: Environment) -> None:

@@ -178,5 +178,5 @@ class CrdsReferences:
             self.used[kind.reftype] = NOT_APPLICABLE
             return None
         overridden = kind.reftype in self.overrides
-        self.used[kind.reftype] = path.name if overridden else f"crds://{path.name}"
+        self.used[kind.reftype] = str(path) if overridden else f"crds://{path.name}"
         return self._cache.get(path, kind, self._target)
