@@ -30,8 +30,8 @@ def correct_capacitance(ramp: Ramp, params: IpcParameters, refs: ReferenceSet) -
     kernel = reference.data if by_pixel else reference.data[:, :, None, None]
     rows = normal_rows(ramp.metadata, ramp.data.shape[-2])
     y0, y1, x0, x1 = science_window(ramp.metadata, rows.size, ramp.data.shape[-1])
-    for integration in ramp.data:
-        convolve_frames(integration, np.ascontiguousarray(kernel), by_pixel, rows, y0, y1, x0, x1)
+    frames = ramp.data.reshape(-1, *ramp.data.shape[-2:])
+    convolve_frames(frames, np.ascontiguousarray(kernel), by_pixel, rows, y0, y1, x0, x1)
     return ramp
 
 
