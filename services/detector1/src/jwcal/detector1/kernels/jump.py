@@ -185,8 +185,9 @@ def _mark(groupdq, i, g, y, x, ratio, low, high):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _flag_all_above(groupdq, differences, middle, sigma, threshold, y, x, nd):
+    """Flag every finite difference too far from the median; infinite ones shift the median all the same."""
     for k in range(differences.size):
-        if np.abs(np.float64(differences[k]) - middle) / sigma > threshold:
+        if np.isfinite(differences[k]) and np.abs(np.float64(differences[k]) - middle) / sigma > threshold:
             groupdq[k // nd, k % nd + 1, y, x] |= JUMP_DET
 
 
@@ -234,13 +235,16 @@ def _iterate(groupdq, differences, work, read_variance, nframes, thresholds, y, 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _clip_group(groupdq, differences, work, threshold, g, y, x, nd):
-    """Sigma-clip the differences of group `g` over the integrations (all groups for ``g < 0``), at most five times."""
+    """Sigma-clip the differences of group `g` over the integrations (all groups for ``g < 0``), at most five times.
+
+    Only finite ones count.
+    """
     nints = differences.size // nd
     n = 0
     for i in range(nints):
         for k in range(nd if g < 0 else 1):
             value = differences[i * nd + (k if g < 0 else g)]
-            if not np.isnan(value):
+            if np.isfinite(value):
                 work[n] = value
                 n += 1
     lower, upper = -np.inf, np.inf
@@ -269,7 +273,7 @@ def _clip_group(groupdq, differences, work, threshold, g, y, x, nd):
         for k in range(nd if g < 0 else 1):
             group = k if g < 0 else g
             value = np.float64(differences[i * nd + group])
-            if value < lower or value > upper:
+            if np.isfinite(value) and (value < lower or value > upper):
                 groupdq[i, group + 1, y, x] |= JUMP_DET
 
 
