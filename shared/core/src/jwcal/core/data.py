@@ -4,12 +4,19 @@ Shapes: ``nints`` integrations, ``ngroups`` groups, ``ny`` rows, ``nx`` columns,
 orientation.  Superstripe exposures keep ``num_superstripe`` planes in `Ramp.pixeldq`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from jwcal.core.array_types import Float32, Float64, UInt8, UInt32
 from jwcal.core.errors import InvalidData
 from jwcal.core.metadata import Metadata
+
+NewArray = Callable[[tuple[int, ...], Any], NDArray[Any]]
+"""A zeroed array of a shape and type."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -51,6 +58,8 @@ class Ramp:
     """HDUs and keywords of the input that the schema does not know, carried to the output."""
     side_products: dict[str, SideProduct] = field(default_factory=dict)
     """Optional products by file suffix."""
+    new_array: NewArray = np.zeros
+    """Gives zeroed arrays of the ramp's size: in memory, or in scratch files where the ramp's own are there."""
 
     def __post_init__(self) -> None:
         if self.data.ndim != 4:

@@ -12,6 +12,7 @@ from jwcal.core.references.reference_set import ReferenceSet
 from jwcal.core.references.types import DarkReference
 from jwcal.core.step import Skip, StepParameters, step
 from jwcal.detector1.kernels import subtract as kernels
+from jwcal.detector1.superstripes import check_collated
 
 
 class DarkCurrentParameters(StepParameters):
@@ -41,6 +42,7 @@ def subtract_dark(ramp: Ramp, params: DarkCurrentParameters, refs: ReferenceSet)
     The average dark current (parameter, else plane, else scalar of the reference) goes on to the ramp fit; a plane is
     never used, as in the official step, whose shape test it cannot pass.
     """
+    check_collated(ramp)
     dark = refs.get(DarkReference)
     if dark is None:
         raise Skip("no dark reference")
@@ -67,8 +69,7 @@ def subtract_dark(ramp: Ramp, params: DarkCurrentParameters, refs: ReferenceSet)
         _subtract(ramp.data[index : index + 1], ramps[index])
     _subtract(ramp.data[alone:], ramps[-1] if by_integration else ramps[0])
     flags = dark.dq.reshape(-1, *dark.dq.shape[-2:])
-    superstripe = ramp.pixeldq.ndim == 3
-    ramp.pixeldq |= dark.dq if superstripe else np.bitwise_or.reduce(flags, axis=0)
+    ramp.pixeldq |= np.bitwise_or.reduce(flags, axis=0)
     if params.dark_output is not None:
         ramp.side_products[params.dark_output] = _side_product(ramp, dark, ramps, nframes, groupgap)
     return ramp
