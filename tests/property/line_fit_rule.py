@@ -56,6 +56,8 @@ class Integration(Rate):
     """Of one integration, with what the exposure sums up."""
 
     values: Float64 = field(default_factory=lambda: np.zeros(0))
+    measured: Float64 = field(default_factory=lambda: np.zeros(0))
+    """The values before a zeroframe took the first one's place."""
     flags: UInt8 = field(default_factory=lambda: np.zeros(0, np.uint8))
     together: int = 0
     """All flags of the ramp."""
@@ -129,8 +131,13 @@ def prepare(pixel: Pixel, i: int) -> Integration:
     values, flags = values[pixel.start : pixel.stop].copy(), flags[pixel.start : pixel.stop]
     if pixel.start > 0:
         flags[0] &= ~np.uint8(JUMP_DET)
+    measured = values.copy()
     ramp = Integration(
-        values=values, flags=flags, lone_time=pixel.group_time, together=int(np.bitwise_or.reduce(flags))
+        values=values,
+        measured=measured,
+        flags=flags,
+        lone_time=pixel.group_time,
+        together=int(np.bitwise_or.reduce(flags)),
     )
     good = np.flatnonzero(flags == 0)
     if not pixel.suppress and good.tolist() == [0]:
