@@ -106,6 +106,7 @@ CASES = (
 """Small frames: the fast part of the suite."""
 
 FULL_FRAME_CASES = (
+    Case("nircam superstripe full", "nircam-superstripe-full"),
     Case("nircam full", "nircam-sw", size={"ngroups": 5}),
     Case("nircam full sirs", "nircam-sw", {"refpix": {"refpix_algorithm": "sirs"}}, size={"ngroups": 5}),
     Case("nircam full no side pixels", "nircam-sw", {"refpix": {"use_side_ref_pixels": False}}, size={"ngroups": 3}),

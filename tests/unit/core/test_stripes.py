@@ -154,6 +154,13 @@ def test_stripes_that_cannot_be_are_refused(changes: dict[str, Any], keyword: st
     assert caught.value.keyword == keyword
 
 
+@pytest.mark.parametrize("value", ["many", float("nan")])
+def test_a_number_of_superstripes_that_is_none_is_refused_by_name(value: Any) -> None:
+    with pytest.raises(InvalidKeyword) as caught:
+        stripe_readout(metadata(SOSS, num_superstripe=value), 256, 208)
+    assert caught.value.keyword == "SSTR_NST"
+
+
 def test_a_full_frame_reference_is_cut_to_the_lines_of_the_stripes() -> None:
     plane = cut(rows_that_hold_their_number(), FULL, frame(DHS, 164, 2048), file="gain.fits")
     assert (plane == readout(DHS, 164, 2048).lines[0][:, None]).all()

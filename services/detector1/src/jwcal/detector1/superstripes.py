@@ -10,7 +10,7 @@ from jwcal.core import dqflags
 from jwcal.core.data import Ramp
 from jwcal.core.errors import InvalidData
 from jwcal.core.metadata import Metadata
-from jwcal.core.stripes import DETECTOR_LINES, Stripe, StripeReadout, stripe_readout
+from jwcal.core.stripes import DETECTOR_LINES, Stripe, StripeReadout, stripe_readout, superstripe_positions
 from jwcal.detector1.read_times import stripe_read_times
 
 _READOUT_KEYWORDS: Final = (
@@ -28,7 +28,7 @@ _TIMES: Final = ("MJD_UTC", "BJD_TDB")
 
 def check_collated(ramp: Ramp) -> None:
     """Refuse a ramp of superstripes that are still apart."""
-    if ramp.metadata.get("subarray.num_superstripe", 0) > 0:
+    if superstripe_positions(ramp.metadata):
         raise InvalidData(
             "the superstripes of this exposure are not put together",
             file=ramp.metadata.source,

@@ -121,6 +121,11 @@ class StripeReadout:
         return upright[..., ::-1, :] if self.backwards else upright
 
 
+def superstripe_positions(metadata: Metadata) -> int:
+    """Superstripe positions of an integration; 0 for exposures of any other readout."""
+    return 0 if metadata.get("subarray.num_superstripe") is None else _count(metadata, "num_superstripe")
+
+
 def stripe_readout(metadata: Metadata, ny: int, nx: int) -> StripeReadout | None:
     """The stripe readout of an exposure whose frames are ``(ny, nx)``; None for ordinary frames.
 
@@ -129,12 +134,12 @@ def stripe_readout(metadata: Metadata, ny: int, nx: int) -> StripeReadout | None
     MissingKeyword, InvalidKeyword
         A keyword of the readout is absent, or they do not fit the frame or the detector.
     """
-    superstripes = int(metadata.get("subarray.num_superstripe", 0))
-    if metadata.get("subarray.multistripe_reads1") is None and superstripes <= 0:
+    superstripes = superstripe_positions(metadata)
+    if metadata.get("subarray.multistripe_reads1") is None and superstripes == 0:
         return None
     slow = int(metadata.require("subarray.slowaxis"))
     slow_is_y = abs(slow) == 2
-    step = _count(metadata, "superstripe_step") if superstripes > 0 else 0
+    step = _count(metadata, "superstripe_step") if superstripes else 0
     reads2 = _count(metadata, "multistripe_reads2")
     if reads2 == 0:
         reads2 = step  # a superstripe as wide as its step

@@ -96,13 +96,16 @@ class Camera:
         self.noise = ReadoutNoise(self._mode, self._pixels, self._rng)
         self._expected = (self._light * self._curve[integration] + self._pixels.dark) * self._mode.frame_time
 
-    def group(self, integration: int, group: int) -> tuple[Float32, Float32]:
-        """Mean of the group's frames and its first frame, DN without noise."""
+    def group(self, integration: int, group: int, *, share: float = 1.0) -> tuple[Float32, Float32]:
+        """Mean of the group's frames and its first frame, DN without noise.
+
+        `share` of a frame time passes before each frame.
+        """
         pattern = self._mode.pattern
         total = first = np.zeros(0, np.float32)
         for frame in range(pattern.nframes):
             passed = 1 + (pattern.groupgap if group and frame == 0 else 0)
-            self._charge += self._rng.poisson(self._expected * passed)
+            self._charge += self._rng.poisson(self._expected * (passed * share))
             for _ in range(passed):
                 self._strike(integration, group, 1 - frame / pattern.nframes)
                 self._frame += 1

@@ -64,14 +64,15 @@ def _read_integration(
     pattern, slow_is_y = striping.mode.pattern, striping.readout.slow_is_y
     lines = striping.readout.science_lines[position]
     found = np.searchsorted(np.unique(lines), lines)
-    read_at = striping.read_at(position)
+    read_at, shares = striping.read_at(position), striping.shares
     camera.begin(integration)
     total = np.zeros(groups.shape[1:], np.float32)
     for frame in range(pattern.frames(groups.shape[0])):
         image = np.empty(groups.shape[1:], np.float32)
         for read in range(striping.reads):
             number = frame * striping.reads + read
-            signal = camera.read(camera.group(integration, number)[0], integration, number)
+            signal, _ = camera.group(integration, number, share=float(shares[read]))
+            signal = camera.read(signal, integration, number)
             here = np.flatnonzero(read_at == read)
             if slow_is_y:
                 image[here] = signal[found[here]]

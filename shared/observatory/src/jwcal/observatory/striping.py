@@ -44,6 +44,15 @@ class Striping:
         return len(self.readout.stripes(0))
 
     @property
+    def shares(self) -> NDArray[np.float64]:
+        """Time from each read of a frame to the next, in units of the mean: the first comes after the frame's reset."""
+        stripe = self.readout.reads1 * self.readout.repeats + self.readout.reads2
+        lines = np.full(self.reads, float(stripe))
+        lines[0] += 1 if self.mode.noutputs == 4 else 2
+        shares: NDArray[np.float64] = lines / lines.mean()
+        return shares
+
+    @property
     def collated(self) -> bool:
         """Whether pipelines put the frames together."""
         return self.readout.superstripes > 0

@@ -8,6 +8,7 @@ from jwcal.core.data import Ramp
 from jwcal.core.references.reference_set import ReferenceSet
 from jwcal.core.references.types import Irs2Reference, SirsKernelReference
 from jwcal.core.step import Skip, StepParameters, step
+from jwcal.core.stripes import superstripe_positions
 from jwcal.detector1.reference_pixels import irs2, mid_infrared, near_infrared
 from jwcal.detector1.reference_pixels.axes import FULL
 from jwcal.detector1.superstripes import collate
@@ -88,7 +89,7 @@ def subtract_reference_pixels(ramp: Ramp, params: RefPixParameters, refs: Refere
         unusable = ramp.zeroframe == 0
         near_infrared.correct_frames(ramp.zeroframe, ramp.pixeldq, ramp.metadata, params, sirs, starts=False)
         ramp.zeroframe[unusable] = 0
-    return collate(ramp) if ramp.metadata.get("subarray.num_superstripe", 0) > 0 else ramp
+    return collate(ramp) if superstripe_positions(ramp.metadata) else ramp
 
 
 def _correct_irs2(ramp: Ramp, params: RefPixParameters, refs: ReferenceSet) -> Ramp:

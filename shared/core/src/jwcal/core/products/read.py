@@ -18,6 +18,7 @@ from jwcal.core.data import GuiderRamp, Ramp
 from jwcal.core.errors import InvalidData, InvalidKeyword, UnreadableFile
 from jwcal.core.metadata import Metadata
 from jwcal.core.scratch import Scratch
+from jwcal.core.stripes import superstripe_positions
 
 GUIDER_TYPES = ("FGS_ID-STACK", "FGS_ID-IMAGE", "FGS_ACQ1", "FGS_ACQ2", "FGS_TRACK", "FGS_FINEGUIDE")
 _PIXEL_HDUS = ("SCI", "PIXELDQ", "GROUPDQ", "ERR", "ZEROFRAME", "REFOUT", "DQ", "AVDRKCUR")
@@ -105,15 +106,15 @@ class ExposureFile:
 
     def _superstripes(self, nints: int) -> int:
         """Superstripe positions of an integration, 0 for other readouts; refuses a part of an integration."""
-        count = int(self.metadata.get("subarray.num_superstripe", 0))
-        if count > 0 and nints % count:
+        count = superstripe_positions(self.metadata)
+        if count and nints % count:
             raise InvalidData(
                 f"{nints} integrations are not whole sets of {count} superstripes",
                 file=self.path,
                 keyword="SSTR_NST",
                 remedy="correct SSTR_NST or fetch the file again",
             )
-        return max(count, 0)
+        return count
 
     def _guider(self) -> GuiderRamp:
         shape = self.planes["SCI"].shape
@@ -192,7 +193,7 @@ def open_exposure(path: Path) -> ExposureFile:
                 model_class = datamodels.RampModel
                 if kind in GUIDER_TYPES:
                     model_class = datamodels.GuiderRawModel
-                elif hdus[0].header.get("SSTR_NST", 0) > 0:
+                elif hdus[0].header.get("SSTR_NST", 0) not in (0, None):
                     model_class = datamodels.SuperstripeRampModel
                 with model_class(skeleton) as model:
                     tree = plain(model._instance["meta"])

@@ -12,6 +12,7 @@ import numpy as np
 from jwcal.core.data import GuiderCube, GuiderRamp, Ramp, RateCube, RateImage, SideProduct
 from jwcal.core.metadata import Metadata
 from jwcal.core.products.replacing import output_error, replacing
+from jwcal.core.stripes import superstripe_positions
 
 IFU_TYPES = ("NRS_IFU", "MIR_MRS")
 
@@ -45,7 +46,7 @@ def write_cube(cube: RateCube, path: Path, *, extra: Any = None, logs: Mapping[s
 
 def write_ramp(ramp: Ramp, path: Path, *, logs: Mapping[str, Any] | None = None) -> None:
     """Write a ramp (``RampModel``)."""
-    model = "SuperstripeRampModel" if ramp.metadata.get("subarray.num_superstripe", 0) else "RampModel"
+    model = "SuperstripeRampModel" if superstripe_positions(ramp.metadata) else "RampModel"
     arrays: dict[str, Any] = {"data": ramp.data, "pixeldq": ramp.pixeldq, "groupdq": ramp.groupdq, **ramp.tables}
     for name in ("zeroframe", "refout", "average_dark_current"):
         if getattr(ramp, name) is not None:
