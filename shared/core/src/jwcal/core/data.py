@@ -10,6 +10,7 @@ from typing import Any
 from jwcal.core.array_types import Float32, Float64, UInt8, UInt32
 from jwcal.core.errors import InvalidData
 from jwcal.core.metadata import Metadata
+from jwcal.core.scratch import Scratch
 
 
 @dataclass(slots=True, kw_only=True)
@@ -51,6 +52,8 @@ class Ramp:
     """HDUs and keywords of the input that the schema does not know, carried to the output."""
     side_products: dict[str, SideProduct] = field(default_factory=dict)
     """Optional products by file suffix."""
+    scratch: Scratch | None = None
+    """Where the arrays lie if they are too large for the memory; None where they are in memory."""
 
     def __post_init__(self) -> None:
         if self.data.ndim != 4:

@@ -62,7 +62,7 @@ class ExposureFile:
                 remedy="give an exposure of shape (integrations, groups, rows, columns)",
             )
         self._check_shape(shape)
-        spill = scratch.must_spill(5 * int(np.prod(shape)))
+        spill = scratch.must_spill(_working_bytes(shape))
         data = scratch.zeros(shape, np.float32, spill=spill)
         groupdq = scratch.zeros(shape, np.uint8, spill=spill)
         self._fill("SCI", data)
@@ -76,7 +76,7 @@ class ExposureFile:
         zeroframe = None
         if "ZEROFRAME" in self.planes and self.metadata.get("exposure.zero_frame", False):
             self._expect("ZEROFRAME", (shape[0], *shape[2:]))
-            zeroframe = np.zeros((shape[0], *shape[2:]), np.float32)
+            zeroframe = scratch.zeros((shape[0], *shape[2:]), np.float32, spill=spill)
             self._fill("ZEROFRAME", zeroframe)
         refout = None
         if "REFOUT" in self.planes:
@@ -96,6 +96,7 @@ class ExposureFile:
             metadata=self.metadata,
             tables=self.tables,
             extra=self.extra,
+            scratch=scratch if spill else None,
         )
 
     def _guider(self) -> GuiderRamp:
@@ -150,6 +151,12 @@ class ExposureFile:
                     row[:] = (raw.astype(np.int64) + int(plane.bzero)).astype(out.dtype)
                 else:
                     row[:] = raw
+
+
+def _working_bytes(shape: tuple[int, ...]) -> int:
+    """Bytes of a ramp with its flags, and of the rates of its integrations."""
+    nints, ngroups, ny, nx = shape
+    return nints * ny * nx * (5 * ngroups + 24)
 
 
 def open_exposure(path: Path) -> ExposureFile:
