@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jwcal.core.blocks import empty, integration_blocks, row_blocks, row_ranges
+from jwcal.core.blocks import integration_blocks, row_blocks, row_ranges
 from jwcal.core.data import Ramp
 from jwcal.core.scratch import Scratch
 from tests.builders import some_metadata
@@ -78,6 +78,6 @@ def test_runs_of_integrations_cover_the_exposure(scratch: Scratch) -> None:
 
 @pytest.mark.parametrize("spilled", [False, True])
 def test_new_arrays_lie_where_the_ramp_does(scratch: Scratch, spilled: bool) -> None:
-    array = empty(a_large_ramp(scratch if spilled else None), (2, 3), np.uint32)
+    array = a_large_ramp(scratch if spilled else None).new_array((2, 3), np.uint32)
     assert (array.shape, array.dtype) == ((2, 3), np.uint32)
     assert array.flags.owndata is not spilled

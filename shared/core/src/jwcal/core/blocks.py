@@ -6,10 +6,8 @@ integration get runs of integrations, which are views.  Results do not depend on
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from jwcal.core.array_types import Float32, UInt8
 from jwcal.core.data import Ramp
@@ -65,10 +63,3 @@ def integration_blocks(ramp: Ramp) -> Iterator[slice]:
     for start in range(0, nints, count):
         yield slice(start, min(start + count, nints))
         ramp.scratch.trim()
-
-
-def empty(ramp: Ramp, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
-    """An array to be filled that lies where the ramp does."""
-    if ramp.scratch is None:
-        return np.empty(shape, dtype)
-    return ramp.scratch.zeros(shape, dtype, spill=True)

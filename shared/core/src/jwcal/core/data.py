@@ -7,6 +7,9 @@ orientation.  Superstripe exposures keep ``num_superstripe`` planes in `Ramp.pix
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from jwcal.core.array_types import Float32, Float64, UInt8, UInt32
 from jwcal.core.errors import InvalidData
 from jwcal.core.metadata import Metadata
@@ -80,6 +83,10 @@ class Ramp:
     def ngroups(self) -> int:
         """Groups in each integration."""
         return int(self.data.shape[1])
+
+    def new_array(self, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+        """A zeroed array that lies where the ramp's own do."""
+        return np.zeros(shape, dtype) if self.scratch is None else self.scratch.zeros(shape, dtype, spill=True)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -48,24 +48,25 @@ def expose(mode: Mode, pixels: Pixels, scene: Scene, ngroups: int, rng: np.rando
     refout = None
     if mode.instrument == "MIRI" and mode.is_full:
         refout = rng.integers(9900, 10100, (nints, ngroups, mode.shape[0], mode.shape[1] // 4), dtype=np.uint16)
-    camera = _Camera(mode, pixels, scene, ngroups, rng, Particles(mode, rng, nints * pattern.frames(ngroups)))
+    camera = Camera(mode, pixels, scene, ngroups, rng, Particles(mode, rng, nints * pattern.frames(ngroups)))
     for integration in range(nints):
         camera.begin(integration)
         for group in range(ngroups):
             signal, first_frame = camera.group(integration, group)
-            data[integration, group] = _digitised(camera.read(signal, integration, group))
+            data[integration, group] = digitised(camera.read(signal, integration, group))
             if zeroframe is not None and group == 0:
-                zeroframe[integration] = _digitised(first_frame + camera.noise.group(1))
+                zeroframe[integration] = digitised(first_frame + camera.noise.group(1))
     return RawExposure(
         data=data, zeroframe=zeroframe, refout=refout, hits=camera.recorded(), large=camera.particles.large
     )
 
 
-def _digitised(frame: Float32) -> NDArray[np.uint16]:
+def digitised(frame: Float32) -> NDArray[np.uint16]:
+    """What the 16-bit converter makes of a frame in DN."""
     return np.clip(np.rint(frame), 0, 65535).astype(np.uint16)
 
 
-class _Camera:
+class Camera:
     """The charge on the pixels and the electronics that read it."""
 
     def __init__(

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from jwcal.core import dqflags
 from jwcal.core.array_types import Float32, Float64
-from jwcal.core.blocks import empty, integration_blocks, row_blocks
+from jwcal.core.blocks import integration_blocks, row_blocks
 from jwcal.core.data import Ramp, RateCube, RateImage, SideProduct
 from jwcal.detector1.kernels import networks, ramp_fit_details
 from jwcal.detector1.kernels import ramp_fit as kernels
@@ -192,9 +192,9 @@ def _empty_results(ramp: Ramp) -> tuple[RateImage, RateCube]:
     nints, _, ny, nx = ramp.data.shape
     names = ("data", "err", "var_poisson", "var_rnoise")
     image: dict[str, Any] = {name: np.empty((ny, nx), np.float32) for name in names}
-    cube: dict[str, Any] = {name: empty(ramp, (nints, ny, nx), np.float32) for name in names}
+    cube: dict[str, Any] = {name: ramp.new_array((nints, ny, nx), np.float32) for name in names}
     rate = RateImage(**image, dq=np.empty((ny, nx), np.uint32), metadata=ramp.metadata)
-    rateints = RateCube(**cube, dq=empty(ramp, (nints, ny, nx), np.uint32), metadata=ramp.metadata.copy())
+    rateints = RateCube(**cube, dq=ramp.new_array((nints, ny, nx), np.uint32), metadata=ramp.metadata.copy())
     return rate, rateints
 
 

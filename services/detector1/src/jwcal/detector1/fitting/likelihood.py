@@ -6,7 +6,7 @@ from typing import Any, Final
 import numpy as np
 
 from jwcal.core.array_types import Float32, Float64, UInt32
-from jwcal.core.blocks import empty, row_ranges
+from jwcal.core.blocks import row_ranges
 from jwcal.core.data import Ramp
 from jwcal.core.errors import InvalidData
 from jwcal.detector1.kernels import likelihood as kernels
@@ -45,7 +45,7 @@ class FittedRates:
     def beside(cls, ramp: Ramp) -> "FittedRates":
         """Arrays to be filled for each integration of `ramp`, where its own lie."""
         shape = (ramp.nints, *ramp.data.shape[-2:])
-        return cls(**{name: empty(ramp, shape, _kind(name)) for name in _PLANES})
+        return cls(**{name: ramp.new_array(shape, _kind(name)) for name in _PLANES})
 
     def rows(self, rows: slice) -> "FittedRates":
         """Some rows, copied together where they are not."""

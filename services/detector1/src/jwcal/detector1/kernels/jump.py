@@ -185,8 +185,9 @@ def _mark(groupdq, i, g, y, x, ratio, low, high):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _flag_all_above(groupdq, differences, middle, sigma, threshold, y, x, nd):
+    """Flag every finite difference too far from the median; infinite ones shift the median all the same."""
     for k in range(differences.size):
-        if np.abs(np.float64(differences[k]) - middle) / sigma > threshold:
+        if np.isfinite(differences[k]) and np.abs(np.float64(differences[k]) - middle) / sigma > threshold:
             groupdq[k // nd, k % nd + 1, y, x] |= JUMP_DET
 
 
@@ -234,13 +235,16 @@ def _iterate(groupdq, differences, work, read_variance, nframes, thresholds, y, 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _clip_group(groupdq, differences, work, threshold, g, y, x, nd):
-    """Sigma-clip the differences of group `g` over the integrations (all groups for ``g < 0``), at most five times."""
+    """Sigma-clip the differences of group `g` over the integrations (all groups for ``g < 0``), at most five times.
+
+    Only finite ones count.
+    """
     nints = differences.size // nd
     n = 0
     for i in range(nints):
         for k in range(nd if g < 0 else 1):
             value = differences[i * nd + (k if g < 0 else g)]
-            if not np.isnan(value):
+            if np.isfinite(value):
                 work[n] = value
                 n += 1
     lower, upper = -np.inf, np.inf
@@ -269,7 +273,7 @@ def _clip_group(groupdq, differences, work, threshold, g, y, x, nd):
         for k in range(nd if g < 0 else 1):
             group = k if g < 0 else g
             value = np.float64(differences[i * nd + group])
-            if value < lower or value > upper:
+            if np.isfinite(value) and (value < lower or value > upper):
                 groupdq[i, group + 1, y, x] |= JUMP_DET
 
 
@@ -277,13 +281,14 @@ SINGLE_PASS, ITERATIVE, CLIP_INTEGRATIONS, CLIP_ALL = 0, 1, 2, 3
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _search(groupdq, row, work, noise, nframes, method, thresholds, y, x, nd):
-    """Apply the rule to the differences of one pixel, which are overwritten."""
+def _search(groupdq, row, work, noise, nframes, method, thresholds, y, x, nd, suspect):
+    """Apply the rule to the differences of one pixel, which are overwritten; clipping to `suspect` groups only."""
     if method == CLIP_ALL:
         _clip_group(groupdq, row, work, thresholds[2], -1, y, x, nd)
     elif method == CLIP_INTEGRATIONS:
         for g in range(nd):
-            _clip_group(groupdq, row, work, thresholds[2], g, y, x, nd)
+            if suspect[g]:
+                _clip_group(groupdq, row, work, thresholds[2], g, y, x, nd)
     elif method == ITERATIVE:
         _iterate(groupdq, row, work, np.float32(noise * noise), nframes, thresholds, y, x, nd)
     else:
@@ -295,23 +300,25 @@ def _search(groupdq, row, work, noise, nframes, method, thresholds, y, x, nd):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _screen(differences, usable, network, work, noise, nframes, method, thresholds, pixels, nd, sums, counts, suspect):
-    """Fill `suspect`: the pixels of a tile that may have jumps, and those with unusable samples."""
+    """Fill `suspect`: the pixels of a tile that may have jumps, and those with unusable samples.
+
+    Clipping integrations has a line ``(nd, pixels)`` for each group, other methods use the first line.
+    """
     total = differences.shape[0]
-    if method in (CLIP_ALL, CLIP_INTEGRATIONS):
-        suspect[:] = False
-        if method == CLIP_ALL:
-            _screen_clip(differences, 0, 1, total, work, sums[0], sums[1], counts, thresholds[2], pixels, suspect)
-        else:
-            for g in range(nd):
-                _screen_clip(
-                    differences, g, nd, total // nd, work, sums[0], sums[1], counts, thresholds[2], pixels, suspect
-                )
+    suspect[:] = False
+    if method == CLIP_ALL:
+        _screen_clip(differences, 0, 1, total, work, sums[0], sums[1], counts, thresholds[2], pixels, suspect[0])
+    elif method == CLIP_INTEGRATIONS:
+        for g in range(nd):
+            _screen_clip(
+                differences, g, nd, total // nd, work, sums[0], sums[1], counts, thresholds[2], pixels, suspect[g]
+            )
     elif usable.size < 4:
-        suspect[:] = True
+        suspect[0] = True
     elif method == ITERATIVE:
-        _screen_largest(differences, usable, network, work, noise, nframes, thresholds[2], pixels, suspect)
+        _screen_largest(differences, usable, network, work, noise, nframes, thresholds[2], pixels, suspect[0])
     else:
-        _screen_median(differences, usable, network, work, noise, nframes, thresholds[2], pixels, suspect)
+        _screen_median(differences, usable, network, work, noise, nframes, thresholds[2], pixels, suspect[0])
 
 
 @njit(parallel=True, nogil=True, cache=True, error_model="numpy")
@@ -341,7 +348,7 @@ def find_jumps(data, groupdq, gain, noise, nframes, method, thresholds, spread, 
         work = np.empty((max(usable.size + 2, 4), width), np.float32)
         sums = np.empty((2, width), np.float64)
         beside = np.empty((2, width), np.int32)
-        suspect = np.empty(width, np.bool_)
+        suspect = np.empty((nd if method == CLIP_INTEGRATIONS else 1, width), np.bool_)
         together = np.empty(width, np.uint8)
         row = np.empty(total, np.float32)
         scratch = np.empty(total, np.float32)
@@ -365,9 +372,21 @@ def find_jumps(data, groupdq, gain, noise, nframes, method, thresholds, spread, 
                 suspect,
             )
             for p in range(pixels):
-                if suspect[p]:
+                if suspect[:, p].any():
                     row[:] = differences[:, p]
-                    _search(groupdq, row, scratch, noise[y, x0 + p], nframes, method, thresholds, y, x0 + p, nd)
+                    _search(
+                        groupdq,
+                        row,
+                        scratch,
+                        noise[y, x0 + p],
+                        nframes,
+                        method,
+                        thresholds,
+                        y,
+                        x0 + p,
+                        nd,
+                        suspect[:, p],
+                    )
             together[:] = 0
             for i in range(nints):
                 for g in range(ngroups):

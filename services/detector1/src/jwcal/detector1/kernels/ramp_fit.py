@@ -155,7 +155,7 @@ def fit_segment(values, p, at, length, table, gain, read_noise, current, group_t
         value = np.float64(values[at + k, p])
         if not np.isnan(value):
             slope += table[length, kind, k] * value
-    if read_noise == 0.0 or np.isnan(read_noise):
+    if read_noise == 0.0 or not np.isfinite(read_noise):  # the weights are undefined
         slope = np.nan
     return (
         slope / group_time,
@@ -230,7 +230,7 @@ def ramp_flags(flags, p, first, used, kind):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _stored(variance):
+def stored(variance):
     """A variance as it is written: zero where it is unknown."""
     return 0.0 if variance >= LARGE else variance
 
@@ -338,9 +338,9 @@ def _fit_flagged(
             values, p, i * ngroups + start, kept, starts, ends, table, gain, read_noise, current, times, kind
         )
         if inv_p > 0.0:
-            poisson[p] = _stored(1.0 / inv_p)
+            poisson[p] = stored(1.0 / inv_p)
             inverse_p[p] = inv_p
-        read[p] = _stored(1.0 / inv_r)
+        read[p] = stored(1.0 / inv_r)
         inverse_r[p] = inv_r
         weighted[p] = total
         if flag & _INVALID:
@@ -365,8 +365,8 @@ def _average_flagged(nints, sums, states, pixeldq, p, y, x, rate):
         all_flags |= _DNU
     if saturated_ints == nints:
         all_flags |= _SAT
-    poisson = _stored(1.0 / sum_p) if sum_p > 0.0 else 0.0
-    read = _stored(1.0 / sum_r) if sum_r > 0.0 else sum_r
+    poisson = stored(1.0 / sum_p) if sum_p > 0.0 else 0.0
+    read = stored(1.0 / sum_r) if sum_r > 0.0 else sum_r
     if all_flags & _INVALID:
         out[y, x] = np.nan
         err[y, x] = 0.0
@@ -398,12 +398,12 @@ def _restore_lost(
             one = _noise_with_lost_groups(
                 raw, p, i * ngroups, groups, noise, gain, times, kinds[i, p], flags, i * used, starts, ends
             )
-            int_var_r[i, y, x] = _stored(1.0 / one)
+            int_var_r[i, y, x] = stored(1.0 / one)
             total += one
         elif int_var_r[i, y, x] > 0.0:
             total += 1.0 / np.float64(int_var_r[i, y, x])
     if total > 0.0:
-        var_r[y, x] = _stored(1.0 / total)
+        var_r[y, x] = stored(1.0 / total)
 
 
 @njit(parallel=True, nogil=True, cache=True, error_model="numpy")

@@ -17,6 +17,7 @@ from jwcal.detector1.kernels import jump as kernels
 from jwcal.detector1.kernels import networks
 from jwcal.detector1.large_events.showers import flag_showers
 from jwcal.detector1.large_events.snowballs import flag_snowballs
+from jwcal.detector1.superstripes import check_collated
 
 
 class JumpParameters(StepParameters):
@@ -125,6 +126,7 @@ def detect_jumps(ramp: Ramp, params: JumpParameters, refs: ReferenceSet) -> Ramp
     nints, ngroups, ny, nx = ramp.data.shape
     if ngroups <= 2:
         raise Skip("fewer than 3 groups")
+    check_collated(ramp)
     gain, noise = refs.require(GainReference).data, refs.require(ReadnoiseReference).data
     bad_gain = ~(gain > 0)
     ramp.pixeldq[..., bad_gain] |= np.uint32(dqflags.NO_GAIN_VALUE | dqflags.DO_NOT_USE)

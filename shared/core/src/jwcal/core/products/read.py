@@ -62,14 +62,16 @@ class ExposureFile:
                 remedy="give an exposure of shape (integrations, groups, rows, columns)",
             )
         self._check_shape(shape)
-        spill = scratch.must_spill(_working_bytes(shape))
+        superstripes = self._superstripes(shape[0])
+        copies = 2 if superstripes else 1  # superstripes are put together into arrays of their own
+        spill = scratch.must_spill(copies * _working_bytes(shape))
         data = scratch.zeros(shape, np.float32, spill=spill)
         groupdq = scratch.zeros(shape, np.uint8, spill=spill)
         self._fill("SCI", data)
         if "GROUPDQ" in self.planes:
             self._expect("GROUPDQ", shape)
             self._fill("GROUPDQ", groupdq)
-        pixeldq = np.zeros(shape[-2:], np.uint32)
+        pixeldq = np.zeros((superstripes, *shape[-2:]) if superstripes else shape[-2:], np.uint32)
         if "PIXELDQ" in self.planes:
             pixeldq = np.zeros(self.planes["PIXELDQ"].shape, np.uint32)
             self._fill("PIXELDQ", pixeldq)
@@ -93,11 +95,24 @@ class ExposureFile:
             zeroframe=zeroframe,
             refout=refout,
             average_dark_current=average_dark_current,
+            read_times=_read_times(self.metadata),
             metadata=self.metadata,
             tables=self.tables,
             extra=self.extra,
             scratch=scratch if spill else None,
         )
+
+    def _superstripes(self, nints: int) -> int:
+        """Superstripe positions of an integration, 0 for other readouts; refuses a part of an integration."""
+        count = int(self.metadata.get("subarray.num_superstripe", 0))
+        if count > 0 and nints % count:
+            raise InvalidData(
+                f"{nints} integrations are not whole sets of {count} superstripes",
+                file=self.path,
+                keyword="SSTR_NST",
+                remedy="correct SSTR_NST or fetch the file again",
+            )
+        return max(count, 0)
 
     def _guider(self) -> GuiderRamp:
         shape = self.planes["SCI"].shape
@@ -182,7 +197,7 @@ def open_exposure(path: Path) -> ExposureFile:
                 model_class = datamodels.RampModel
                 if kind in GUIDER_TYPES:
                     model_class = datamodels.GuiderRawModel
-                elif hdus[0].header.get("NSUPSTRP", 0):
+                elif hdus[0].header.get("SSTR_NST", 0) > 0:
                     model_class = datamodels.SuperstripeRampModel
                 with model_class(skeleton) as model:
                     tree = plain(model._instance["meta"])
@@ -205,6 +220,12 @@ def open_exposure(path: Path) -> ExposureFile:
     metadata = Metadata(tree, source=str(path), history=history)
     _check_keywords(metadata)
     return ExposureFile(path, metadata, tables, extra, planes)
+
+
+def _read_times(metadata: Metadata) -> NDArray[np.float64] | None:
+    """Times of the reads of each group, where the exposure is not sampled evenly."""
+    times = metadata.get("exposure.read_times")
+    return np.array(times, np.float64) if times else None
 
 
 def read_plane(path: str | Path) -> NDArray[Any]:

@@ -50,7 +50,11 @@ def write_ramp(ramp: Ramp, path: Path, *, logs: Mapping[str, Any] | None = None)
     for name in ("zeroframe", "refout", "average_dark_current"):
         if getattr(ramp, name) is not None:
             arrays[name] = getattr(ramp, name)
-    _write(model, arrays, ramp.metadata, path, ramp.extra, logs)
+    metadata = ramp.metadata
+    if ramp.read_times is not None:
+        metadata = metadata.copy()
+        metadata.set("exposure.read_times", ramp.read_times.tolist())
+    _write(model, arrays, metadata, path, ramp.extra, logs)
 
 
 def write_guider(product: GuiderCube | GuiderRamp, path: Path, *, logs: Mapping[str, Any] | None = None) -> None:

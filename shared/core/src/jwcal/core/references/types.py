@@ -4,7 +4,7 @@ Arrays are already cut to the exposure's subarray (dark and reset must match as 
 standard flags.  `decode` is given the open stdatamodels model, which no step ever sees.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
@@ -120,8 +120,8 @@ class IpcReference(Reference):
     @classmethod
     def decode(cls, model: Any, target: Subarray | None) -> Self:
         kernel = np.ascontiguousarray(model.data, dtype=np.float32)
-        if kernel.ndim == 4 and target is not None:
-            kernel = cut(kernel, _origin(model), target, file=str(model.meta.filename))
+        if kernel.ndim == 4 and target is not None:  # officially by corner and size, in multistripe readout too
+            kernel = cut(kernel, _origin(model), replace(target, stripes=None), file=str(model.meta.filename))
         return cls(data=kernel, file=model.meta.filename)
 
 
@@ -137,9 +137,13 @@ class LinearityReference(Reference):
 
     @classmethod
     def decode(cls, model: Any, target: Subarray | None) -> Self:
-        inverse = _plane(model, "inv_coeffs", target, np.float32) if model.hasattr("inv_coeffs") else None
+        coeffs = _plane(model, "coeffs", target, np.float32)
+        inverse = None
+        in_stripes = target is not None and target.stripes is not None and coeffs.shape != model.coeffs.shape
+        if model.hasattr("inv_coeffs") and not in_stripes:  # which officially are not cut to stripes
+            inverse = _plane(model, "inv_coeffs", target, np.float32)
         return cls(
-            coeffs=_plane(model, "coeffs", target, np.float32),
+            coeffs=coeffs,
             dq=_plane(model, "dq", target, np.uint32),
             inv_coeffs=inverse,
             file=model.meta.filename,
