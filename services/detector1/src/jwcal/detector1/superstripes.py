@@ -86,7 +86,7 @@ def collate(ramp: Ramp) -> Ramp:
         tables=tables,
         extra=ramp.extra,
         side_products=ramp.side_products,
-        new_array=ramp.new_array,
+        scratch=ramp.scratch,
     )
 
 

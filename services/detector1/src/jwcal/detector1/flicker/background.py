@@ -4,8 +4,6 @@ import warnings
 from collections.abc import Sequence
 
 import numpy as np
-from astropy.stats import SigmaClip
-from photutils.background import Background2D, MedianBackground
 
 from jwcal.core.array_types import Bool, Float32
 from jwcal.detector1.flicker.sample import Image, Sample
@@ -39,6 +37,9 @@ def clip(
 
 def level(image: Image, mask: Bool, *, model: bool, box_size: Sequence[int] | None = None) -> Image | np.floating:
     """Background as a median, or as a smooth model; clips `mask` to it in place."""
+    from astropy.stats import SigmaClip
+    from photutils.background import Background2D, MedianBackground
+
     clip(image, mask, sigma_upper=CLIP, lower_half_only=True)
     if model:
         try:

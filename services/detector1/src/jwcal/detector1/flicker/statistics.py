@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-from scipy.optimize import curve_fit
 
 from jwcal.core.array_types import Float64
 from jwcal.detector1.flicker.sample import Part
@@ -75,6 +74,8 @@ def _fit_gaussian(values: Float64, center: float, sigma: float) -> tuple[float, 
 
     def gaussian(x: Any, amplitude: float, mean: float, width: float) -> Any:
         return amplitude * np.exp(-0.5 * ((x - mean) / width) ** 2)
+
+    from scipy.optimize import curve_fit
 
     try:
         best, _ = curve_fit(

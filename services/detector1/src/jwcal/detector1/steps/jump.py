@@ -8,6 +8,7 @@ from pydantic import Field
 
 from jwcal.core import dqflags
 from jwcal.core.array_types import Float32
+from jwcal.core.blocks import integration_blocks, row_blocks
 from jwcal.core.data import Ramp
 from jwcal.core.references.reference_set import ReferenceSet
 from jwcal.core.references.types import GainReference, ReadnoiseReference
@@ -132,7 +133,8 @@ def detect_jumps(ramp: Ramp, params: JumpParameters, refs: ReferenceSet) -> Ramp
     noise_electrons = noise * gain
     group_time = ramp.metadata.require_number("exposure.group_time", positive=True)
     cosmic_rays = _find(ramp, params, gain, noise_electrons, group_time)
-    kernels.drop_conflicts(ramp.groupdq)
+    for block in integration_blocks(ramp):
+        kernels.drop_conflicts(ramp.groupdq[block])
     events = 0
     if params.expand_large_events:
         events = flag_snowballs(ramp.groupdq, params, group_time)
@@ -166,36 +168,42 @@ def _find(ramp: Ramp, params: JumpParameters, gain: Float32, noise: Float32, gro
     jumps = np.zeros(ny, np.int64)
     marked = np.zeros((nints, ngroups, ny), bool)
     usable, network = _to_screen(counts.unusable, method)
-    kernels.find_jumps(
-        ramp.data,
-        ramp.groupdq,
-        gain,
-        noise,
-        nframes,
-        method,
-        thresholds,
-        spread,
-        usable,
-        network,
-        jumps,
-        marked,
-    )
+    for block in row_blocks(ramp):
+        rows = block.rows
+        marks = np.ascontiguousarray(marked[:, :, rows])
+        kernels.find_jumps(
+            block.data,
+            block.groupdq,
+            gain[rows],
+            noise[rows],
+            nframes,
+            method,
+            thresholds,
+            spread,
+            usable,
+            network,
+            jumps[rows],
+            marks,
+        )
+        marked[:, :, rows] = marks
     if method in (kernels.CLIP_INTEGRATIONS, kernels.CLIP_ALL):
         jumps[0] -= _clear_flagged_groups(ramp)
     if marked.any():
-        kernels.spread_to_neighbours(ramp.groupdq, marked)
-        kernels.clear_marks(ramp.groupdq, marked)
+        for part in integration_blocks(ramp):
+            kernels.spread_to_neighbours(ramp.groupdq[part], marked[part])
+            kernels.clear_marks(ramp.groupdq[part], marked[part])
     if groups1 > 0 or groups2 > 0:
         middle_gain = float(np.nanmedian(gain))
-        kernels.flag_after_jumps(
-            ramp.data,
-            ramp.groupdq,
-            gain,
-            params.after_jump_flag_dn1 * middle_gain,
-            groups1,
-            params.after_jump_flag_dn2 * middle_gain,
-            groups2,
-        )
+        for block in row_blocks(ramp):
+            kernels.flag_after_jumps(
+                block.data,
+                block.groupdq,
+                gain[block.rows],
+                params.after_jump_flag_dn1 * middle_gain,
+                groups1,
+                params.after_jump_flag_dn2 * middle_gain,
+                groups2,
+            )
     return int(jumps.sum())
 
 

@@ -6,7 +6,6 @@ straight into their final place, integration by integration, so nothing is held 
 
 import warnings
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +65,7 @@ class ExposureFile:
         self._check_shape(shape)
         superstripes = self._superstripes(shape[0])
         copies = 2 if superstripes else 1  # superstripes are put together into arrays of their own
-        spill = scratch.must_spill(5 * copies * int(np.prod(shape)))
+        spill = scratch.must_spill(copies * _working_bytes(shape))
         data = scratch.zeros(shape, np.float32, spill=spill)
         groupdq = scratch.zeros(shape, np.uint8, spill=spill)
         self._fill("SCI", data)
@@ -80,7 +79,7 @@ class ExposureFile:
         zeroframe = None
         if "ZEROFRAME" in self.planes and self.metadata.get("exposure.zero_frame", False):
             self._expect("ZEROFRAME", (shape[0], *shape[2:]))
-            zeroframe = np.zeros((shape[0], *shape[2:]), np.float32)
+            zeroframe = scratch.zeros((shape[0], *shape[2:]), np.float32, spill=spill)
             self._fill("ZEROFRAME", zeroframe)
         refout = None
         if "REFOUT" in self.planes:
@@ -98,10 +97,10 @@ class ExposureFile:
             refout=refout,
             average_dark_current=average_dark_current,
             read_times=_read_times(self.metadata),
-            new_array=partial(scratch.zeros, spill=spill),
             metadata=self.metadata,
             tables=self.tables,
             extra=self.extra,
+            scratch=scratch if spill else None,
         )
 
     def _superstripes(self, nints: int) -> int:
@@ -168,6 +167,12 @@ class ExposureFile:
                     row[:] = (raw.astype(np.int64) + int(plane.bzero)).astype(out.dtype)
                 else:
                     row[:] = raw
+
+
+def _working_bytes(shape: tuple[int, ...]) -> int:
+    """Bytes of a ramp with its flags, and of the rates of its integrations."""
+    nints, ngroups, ny, nx = shape
+    return nints * ny * nx * (5 * ngroups + 24)
 
 
 def open_exposure(path: Path) -> ExposureFile:
