@@ -101,13 +101,16 @@ def clipped_means(plane, rows, columns, bounds, limit, single, means):
 
 @njit(parallel=True, nogil=True, cache=True, error_model="numpy")
 def running_median(values, usable, length, result):
-    """Median over `length` (odd) lines of ``(n, width)`` round each, mirrored at the ends; NaN where all are bad."""
+    """Median over `length` lines of ``(n, width)`` round each, mirrored at the ends; NaN where all are bad.
+
+    An even window reaches one line less above than below.
+    """
     n, width = values.shape
     half = length // 2
     for line in prange(n):
         work = np.empty(length * width, np.float64)
         count = 0
-        for k in range(line - half, line + half + 1):
+        for k in range(line - half, line - half + length):
             at = -k if k < 0 else k
             if at > n - 1:
                 at = 2 * (n - 1) - at
