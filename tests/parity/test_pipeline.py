@@ -3,14 +3,18 @@
 from pathlib import Path
 
 import pytest
+from stdatamodels.jwst import datamodels
 
 from jwcal.core.errors import JwcalError
 from jwcal.core.references.best import use_cache
 from jwcal.detector1 import run
+from jwcal.detector1.settings import definitions
 
 from . import oracle
-from .cases import CASES, FULL_FRAME_CASES, Case
-from .exposures import exposure
+from .case import Case
+from .cases import CASES, FULL_FRAME_CASES
+from .comparison import compare
+from .exposures import prepare
 from .tolerances import tolerance_of
 
 pytestmark = [pytest.mark.parity, pytest.mark.skipif(not oracle.available(), reason=oracle.MISSING)]
@@ -20,24 +24,66 @@ pytestmark = [pytest.mark.parity, pytest.mark.skipif(not oracle.available(), rea
     "case", (*CASES, *(pytest.param(c, marks=pytest.mark.slow) for c in FULL_FRAME_CASES)), ids=lambda case: case.name
 )
 def test_every_product_equals_the_official_one(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    uncal, crds = exposure(case.mode, case.size)
-    official = oracle.run_official(
-        uncal, crds, context=case.context, parameters=case.parameters, pipeline=case.pipeline
+    uncal, crds, parameters, overrides = prepare(case)
+    official_run = oracle.start_official(
+        uncal, crds, context=case.context, parameters=parameters, pipeline=case.pipeline, overrides=overrides
     )
     for name in ("CRDS_PATH", "CRDS_SERVER_URL", "CRDS_MODE", "CRDS_READONLY_CACHE"):
         monkeypatch.setenv(name, "")
     use_cache(crds, offline=True)
+    refusal = ""
     try:
-        run(uncal, output_dir=tmp_path, context=case.context, parameters=case.parameters, save_steps=True)
+        run(
+            uncal,
+            output_dir=tmp_path,
+            plan="DARK" if case.pipeline == "DarkPipeline" else None,
+            context=case.context,
+            parameters=parameters,
+            overrides=overrides,
+            save_steps=True,
+        )
     except JwcalError as error:
-        pytest.fail(str(error))
-    problems = []
-    for expected in sorted(official.glob("*.fits")):
+        refusal = str(error)
+    if case.error:
+        with pytest.raises(oracle.OfficialError, match=case.error):
+            official_run()
+        assert bool(refusal) != case.ours_works, refusal or "ours accepts what the official pipeline refuses"
+        return
+    official = official_run()
+    if case.nothing:
+        assert not list(official.glob("*_rate.fits"))
+        assert refusal, "ours makes a rate where the official pipeline makes none"
+        return
+    assert not refusal, refusal
+    _check_that_steps_ran(case, official)
+    problems = _missing_and_extra(official, tmp_path, case)
+    for expected in _products(official):
         ours = tmp_path / expected.name
-        if not ours.exists():
-            problems.append(f"{expected.name} is missing")
-            continue
-        problems += [
-            f"{expected.name}: {line}" for line in oracle.compare(expected, ours, tolerance_of(expected, case))
-        ]
+        if ours.exists():
+            lines = compare(expected, ours, tolerance_of(expected, case))
+            problems += [f"{expected.name}: {line}" for line in lines]
     assert not problems, "\n".join(problems[:40])
+
+
+def _products(folder: Path) -> list[Path]:
+    return sorted((*folder.glob("*.fits"), *folder.glob("*.asdf")))
+
+
+def _missing_and_extra(official: Path, ours: Path, case: Case) -> list[str]:
+    wanted = {path.name for path in _products(official)}
+    made = {path.name for path in _products(ours)}
+    extra = {name for name in made - wanted if not any(name.endswith(f"_{suffix}.fits") for suffix in case.extra)}
+    return [f"{name} is missing" for name in sorted(wanted - made)] + [
+        f"{name} is ours alone" for name in sorted(extra)
+    ]
+
+
+def _check_that_steps_ran(case: Case, official: Path) -> None:
+    """A case whose step was left out would compare nothing."""
+    final = next(path for suffix in ("rate", "cal", "ramp", "dark") for path in official.glob(f"*_{suffix}.fits"))
+    with datamodels.open(str(final)) as model:
+        statuses = model.meta.cal_step.instance
+    for step in case.parameters:
+        if step != "pipeline":
+            status = statuses.get(definitions()[step].status)
+            assert status == case.status.get(step, "COMPLETE"), f"official {step}: {status}"

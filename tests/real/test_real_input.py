@@ -12,7 +12,8 @@ from stdatamodels.jwst import datamodels
 from jwcal.core.references.best import use_cache
 from jwcal.detector1 import run
 from tests.parity import oracle
-from tests.parity.cases import CODE_DEFAULTS
+from tests.parity.case import CODE_DEFAULTS
+from tests.parity.comparison import Tolerance, compare
 from tests.parity.exposures import exposure
 
 DATA = Path(os.environ.get("JWCAL_REAL_DATA", Path(__file__).parents[3] / "shared" / "real-data"))
@@ -199,5 +200,5 @@ def test_real_input_gives_the_official_products(tmp_path: Path, monkeypatch: pyt
         out = tmp_path / "out" / pipeline
         run(file, output_dir=out, context=CODE_DEFAULTS, overrides=references)
         for expected in sorted(official.glob("*.fits")):
-            differences = oracle.compare(expected, out / expected.name, oracle.Tolerance())
+            differences = compare(expected, out / expected.name, Tolerance())
             assert not differences, f"{expected.name}: {differences}"

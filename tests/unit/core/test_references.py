@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from stdatamodels.jwst import datamodels
 
 from jwcal.core.errors import InvalidReference, MissingReference
 from jwcal.core.metadata import Metadata
@@ -16,7 +17,13 @@ from jwcal.core.references.best import best_references, default_context, locate,
 from jwcal.core.references.geometry import Subarray, cut
 from jwcal.core.references.load import CrdsReferences, ReferenceCache, decode, nbytes
 from jwcal.core.references.reference_set import ReferenceSet
-from jwcal.core.references.types import GainReference, MaskReference, ReadnoiseReference, SirsKernelReference
+from jwcal.core.references.types import (
+    GainReference,
+    IpcReference,
+    MaskReference,
+    ReadnoiseReference,
+    SirsKernelReference,
+)
 from tests.builders import CONTEXT, in_cache, some_metadata, use_crds, write_crds_cache, write_gain, write_manifest
 
 GAIN, OTHER_GAIN = "jwst_nircam_gain_0001.fits", "jwst_nircam_gain_0002.fits"
@@ -411,3 +418,12 @@ def test_a_type_without_a_rule_of_operations_is_an_error(operations: Path, offli
     offline(operations)
     with pytest.raises(MissingReference, match=r"no psfmask reference in jwst_0541\.pmap for INSTRUME=NIRCAM"):
         best_references(some_metadata(), ["psfmask"], "jwst_0541.pmap")
+
+
+def test_a_kernel_for_each_pixel_is_cut_to_the_subarray(tmp_path: Path) -> None:
+    kernel = np.zeros((3, 3, 12, 10), np.float32)
+    kernel[1, 1] = np.arange(120).reshape(12, 10)
+    with datamodels.IPCModel(data=kernel) as model:
+        model.save(str(tmp_path / "ipc.fits"))
+    found = decode(tmp_path / "ipc.fits", IpcReference, Subarray(xstart=3, ystart=5, xsize=4, ysize=6))
+    assert np.array_equal(found.data[1, 1], kernel[1, 1, 4:10, 2:6])

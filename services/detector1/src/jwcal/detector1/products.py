@@ -48,7 +48,7 @@ class ProductWriter:
     def save_side_products(self, product: Any) -> None:
         """Write the optional products that steps attached."""
         for suffix, side in product.side_products.items():
-            path = self._path(suffix, side.extension)
+            path = self._directory / side.file if side.file else self._path(suffix, side.extension)
             write_side_product(side, product.metadata, path)
             self._announce(path)
 

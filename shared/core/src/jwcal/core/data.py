@@ -28,6 +28,8 @@ class SideProduct:
     arrays: dict[str, Any]
     metadata: Metadata | None = None
     extension: str = "fits"
+    file: str = ""
+    """Name of its own, in the output directory; empty takes the exposure's name and the suffix."""
 
 
 @dataclass(slots=True, kw_only=True)

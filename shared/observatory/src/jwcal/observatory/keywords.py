@@ -56,7 +56,13 @@ def root_name(mode: Mode, segment: int, segments: int) -> str:
     observation = list(MODES).index(mode.name) + 1
     if mode.is_guider:
         kind = mode.exposure_type.removeprefix("FGS_").lower().replace("-", "_")
-        function = {"id_image": "gs-id_1_image", "acq1": "gs-acq1", "track": "gs-track", "fineguide": "gs-fg"}[kind]
+        function = {
+            "id_image": "gs-id_1_image",
+            "id_stack": "gs-id_1_stacked",
+            "acq1": "gs-acq1",
+            "track": "gs-track",
+            "fineguide": "gs-fg",
+        }[kind]
         return f"jw{PROGRAM}{observation:03d}001_{function}_2024108{observation:02d}0000"
     part = f"-seg{segment + 1:03d}" if segments > 1 else ""
     return f"jw{PROGRAM}{observation:03d}001_02101_00001{part}_{mode.detector.name.lower()}"

@@ -11,7 +11,7 @@ from jwcal.observatory.modes import Mode
 RESET_GROUPS, RESET_INTEGRATIONS = 6, 2
 FIRST_GROUP, LAST_GROUP = 30.0, -25.0
 """Offsets of the first and last group, DN."""
-SKIPPED_GROUPS = {"FULL": (1, 4), "SUB256": (1, 3)}
+SKIPPED_GROUPS = {"FULL": (1, 4), "SUB256": (1, 3), "SLITLESSPRISM": (2, 4)}
 """Groups that RSCD drops from the first and from later integrations."""
 CLOCK = 10e-6
 """Time of one pixel clock, s."""
@@ -35,6 +35,7 @@ CASES = {
     "FULL_FAST": Clocks(271, 277504, "Hz10"),
     "FULL_SLOW": Clocks(2333, 2388992, "Hz10"),
     "SUB256": Clocks(96, 29952, "Hz218a"),
+    "SLITLESSPRISM": Clocks(28, 15904, "Hz218a"),
 }
 
 

@@ -101,7 +101,8 @@ def clipped_means(plane, rows, columns, bounds, limit, single, means):
 
 @njit(parallel=True, nogil=True, cache=True, error_model="numpy")
 def running_median(values, usable, length, result):
-    """Median over `length` (odd) lines of ``(n, width)`` round each, mirrored at the ends.
+    """Median over `length` lines of ``(n, width)`` round each, mirrored at the ends; an even window reaches one line
+    less above than below.
 
     NaN where all are bad, or where a usable one is NaN.
     """
@@ -111,7 +112,7 @@ def running_median(values, usable, length, result):
         work = np.empty(length * width, np.float64)
         count = 0
         unknown = False
-        for k in range(line - half, line + half + 1):
+        for k in range(line - half, line - half + length):
             at = -k if k < 0 else k
             if at > n - 1:
                 at = 2 * (n - 1) - at

@@ -122,7 +122,7 @@ class _SideColumns:
     def __init__(self, pixeldq: UInt32, axes: DetectorAxes, options: Options, templates: Templates | None) -> None:
         self._axes = axes
         self._gain = options.side_gain
-        self._length = options.side_smoothing_length | 1
+        self._length = options.side_smoothing_length
         self.templates = templates
         usable = (pixeldq & np.uint32(dqflags.DO_NOT_USE)) == 0
         self._usable = self._blocks(usable if axes.fast_is_x else usable.T, False)

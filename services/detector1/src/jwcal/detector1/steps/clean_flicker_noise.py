@@ -5,8 +5,8 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from jwcal.core.array_types import Bool, Float32
-from jwcal.core.data import Ramp, RateCube, RateImage, SideProduct
+from jwcal.core.array_types import Bool
+from jwcal.core.data import Ramp, RateCube, RateImage
 from jwcal.core.errors import InvalidParameter
 from jwcal.core.products.read import read_plane
 from jwcal.core.references.reference_set import ReferenceSet
@@ -16,6 +16,7 @@ from jwcal.detector1.fitting.draft import draft_rates
 from jwcal.detector1.flicker import autoparam, fourier
 from jwcal.detector1.flicker.background import fill_flat
 from jwcal.detector1.flicker.correct import Cleaner, clean_differences, clean_residuals
+from jwcal.detector1.flicker.intermediate import keep, keep_mask
 from jwcal.detector1.flicker.masks import NIRSPEC_SPECTRA, check_science_regions, scene_mask
 from jwcal.detector1.flicker.median_image import check_median_image
 
@@ -112,8 +113,8 @@ def clean_flicker_noise(ramp: Ramp, params: CleanFlickerNoiseParameters, refs: R
             single_mask=single_mask,
             flat=refs.get(FlatReference) if needs_flags else None,
         )
-    if params.save_mask and user_mask is None:
-        _keep(ramp, "mask", mask.astype(np.float32))
+    if params.save_mask:
+        keep_mask(ramp, "mask", mask, of_draft=user_mask is None or params.background_method == "median_image")
     cleaner = Cleaner.of(
         ramp,
         method=params.fit_method,
@@ -144,9 +145,9 @@ def _correct(
             ramp.data[...] = original
         raise Skip(str(error), status="FAILED") from None
     if background is not None:
-        _keep(ramp, "flicker_bkg", background)
+        keep(ramp, "flicker_bkg", background)
     if params.save_noise and original is not None:
-        _keep(ramp, "flicker_noise", ramp.data - original)
+        keep(ramp, "flicker_noise", ramp.data - original)
 
 
 def _check_type(exposure_type: str, method: str) -> None:
@@ -166,8 +167,3 @@ def _user_mask(path: str, ramp: Ramp) -> Bool:
             remedy=f"give a mask of shape {shape[-2:]}",
         )
     return mask
-
-
-def _keep(ramp: Ramp, suffix: str, data: Float32) -> None:
-    model = {2: "ImageModel", 3: "CubeModel", 4: "RampModel"}[data.ndim]
-    ramp.side_products[suffix] = SideProduct(model=model, arrays={"data": data})

@@ -1,13 +1,13 @@
 """Dark current."""
 
 from math import ceil
+from pathlib import Path
 
 import numpy as np
 
 from jwcal.core.array_types import Float32
 from jwcal.core.data import Ramp, SideProduct
 from jwcal.core.errors import InvalidReference
-from jwcal.core.metadata import Metadata
 from jwcal.core.references.reference_set import ReferenceSet
 from jwcal.core.references.types import DarkReference
 from jwcal.core.step import Skip, StepParameters, step
@@ -71,7 +71,9 @@ def subtract_dark(ramp: Ramp, params: DarkCurrentParameters, refs: ReferenceSet)
     flags = dark.dq.reshape(-1, *dark.dq.shape[-2:])
     ramp.pixeldq |= np.bitwise_or.reduce(flags, axis=0)
     if params.dark_output is not None:
-        ramp.side_products[params.dark_output] = _side_product(ramp, dark, ramps, nframes, groupgap)
+        side = _side_product(ramp, dark, ramps, nframes, groupgap)
+        side.file = Path(params.dark_output).with_suffix(".fits").name
+        ramp.side_products["dark_output"] = side
     return ramp
 
 
@@ -108,7 +110,7 @@ def _averaged(ramps: Float32, used: int, ngroups: int, nframes: int, groupgap: i
 
 
 def _side_product(ramp: Ramp, dark: DarkReference, ramps: Float32, nframes: int, groupgap: int) -> SideProduct:
-    metadata = Metadata({"instrument": dict(ramp.metadata.get("instrument", {}))})
+    metadata = dark.metadata.copy()
     metadata.set("exposure.nframes", nframes)
     metadata.set("exposure.groupgap", groupgap)
     metadata.set("exposure.ngroups", int(ramps.shape[1]))

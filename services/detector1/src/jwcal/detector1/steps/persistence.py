@@ -7,7 +7,7 @@ import numpy as np
 from jwcal.core import dqflags
 from jwcal.core.array_types import Float64
 from jwcal.core.data import Ramp, SideProduct
-from jwcal.core.products.windows import read_windows
+from jwcal.core.products.windows import PERSISTENCE_WINDOWS, read_windows
 from jwcal.core.references.reference_set import ReferenceSet
 from jwcal.core.step import Skip, StepParameters, step
 from jwcal.detector1.kernels.flags import open_windows
@@ -19,7 +19,7 @@ class PersistenceParameters(StepParameters):
     """Parameters of persistence."""
 
     save_persistence: str | None = None
-    """Name of an ASDF file for the windows still open at the end, by detector."""
+    """Name of an ASDF file for the windows still open at the end, by detector; other detectors' are kept in it."""
     persistence_time: int | None = None
     """Length of a window in s; required."""
     dn_threshold: float | None = None
@@ -63,8 +63,9 @@ def flag_persistence(ramp: Ramp, params: PersistenceParameters, refs: ReferenceS
         )
     if params.save_persistence is not None:
         rows, columns = np.nonzero(windows)
-        ramp.side_products[params.save_persistence] = SideProduct(
-            model="persistence windows",
+        ramp.side_products["persistence"] = SideProduct(
+            model=PERSISTENCE_WINDOWS,
+            file=str(Path(params.save_persistence).with_suffix(".asdf")),
             arrays={
                 "detector": detector,
                 "filename": ramp.metadata.get("filename"),
@@ -73,7 +74,6 @@ def flag_persistence(ramp: Ramp, params: PersistenceParameters, refs: ReferenceS
                 "vals": windows[rows, columns],
                 "pers_time": params.persistence_time,
             },
-            extension="asdf",
         )
     return ramp
 

@@ -3,11 +3,12 @@
 import numpy as np
 
 from jwcal.core.array_types import Bool, Float32
-from jwcal.core.data import Ramp, SideProduct
+from jwcal.core.data import Ramp
 from jwcal.core.references.reference_set import ReferenceSet
 from jwcal.core.references.types import GainReference, PictureFrameReference, ReadnoiseReference
 from jwcal.core.step import Skip, StepParameters, step
 from jwcal.detector1.fitting.draft import draft_rates
+from jwcal.detector1.flicker.intermediate import keep, keep_mask
 from jwcal.detector1.flicker.masks import check_science_regions, scene_mask
 
 _CENTER = (76, 1984)
@@ -65,14 +66,14 @@ def subtract_picture_frame(ramp: Ramp, params: PictureFrameParameters, refs: Ref
         flat=None,
     )
     if params.save_mask:
-        ramp.side_products["pctfrm_mask"] = SideProduct(model="ImageModel", arrays={"data": mask.astype(np.float32)})
+        keep_mask(ramp, "pctfrm_mask", mask)
     center, edge = _regions(mask)
     if not center.any() or not edge.any():
         raise Skip("no background pixel in the centre or near the edge")
     original = ramp.data.copy() if params.save_correction else None
     _subtract(ramp, reference.data, center, edge)
     if original is not None:
-        ramp.side_products["pctfrm_correction"] = SideProduct(model="RampModel", arrays={"data": ramp.data - original})
+        keep(ramp, "pctfrm_correction", ramp.data - original)
     return ramp
 
 

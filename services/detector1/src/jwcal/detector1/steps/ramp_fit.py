@@ -1,5 +1,6 @@
 """Slopes of ramps."""
 
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +13,7 @@ from jwcal.core.references.types import GainReference, ReadnoiseReference
 from jwcal.core.step import StepParameters, step
 from jwcal.detector1.fitting.least_squares import Fit, fit_least_squares
 from jwcal.detector1.fitting.likelihood import MIN_GROUPS, FittedRates, fit_likelihood
+from jwcal.detector1.naming import root_name
 from jwcal.detector1.superstripes import check_collated
 
 
@@ -77,6 +79,10 @@ def fit_ramps(ramp: Ramp, params: RampFitParameters, refs: ReferenceSet) -> Rate
             suppress_one_group=params.suppress_one_group,
             optional_results=params.save_opt,
         )
+    for suffix, side in fit.side_products.items():
+        side.metadata = ramp.metadata.copy()
+        if params.opt_name:
+            side.file = f"{root_name(Path(params.opt_name))}_{suffix}.fits"
     for part in (fit.rate, fit.rateints):
         if part is not None:
             part.metadata.set("bunit_data", "DN/s")

@@ -22,7 +22,7 @@ class RefPixParameters(StepParameters):
     use_side_ref_pixels: bool = True
     """Use the reference columns at the sides of the detector (near infrared)."""
     side_smoothing_length: int = Field(default=11, ge=1)
-    """Rows of the running median of the side pixels; even lengths are made odd."""
+    """Rows of the running median of the side pixels; an even window reaches one row less above than below."""
     side_gain: float = 1.0
     """Factor on the side signal."""
     odd_even_rows: bool = True

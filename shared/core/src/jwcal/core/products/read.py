@@ -214,7 +214,7 @@ def open_exposure(path: Path) -> ExposureFile:
         raise UnreadableFile("this is a directory", file=path, remedy="name a FITS file") from None
     except PermissionError:
         raise UnreadableFile("no permission to read it", file=path, remedy="change its permissions") from None
-    except (OSError, EOFError, fits.VerifyError) as error:
+    except (OSError, EOFError, KeyError, fits.VerifyError) as error:  # KeyError: an extension that others refer to
         raise UnreadableFile(
             f"this is not a readable FITS file ({error})", file=path, remedy="fetch it again"
         ) from error

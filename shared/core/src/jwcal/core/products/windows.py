@@ -8,6 +8,9 @@ from jwcal.core.array_types import Float64
 from jwcal.core.errors import UnreadableFile
 from jwcal.core.products.replacing import replacing
 
+PERSISTENCE_WINDOWS = "persistence windows"
+"""As the model of a side product; no data model of the format library."""
+
 
 def read_windows(path: Path, detector: str, length: int, windows: Float64) -> None:
     """Fill `windows` (end times in s) from a file; a missing file, detector or other `length` leaves them closed."""

@@ -12,6 +12,7 @@ import numpy as np
 from jwcal.core.data import GuiderCube, GuiderRamp, Ramp, RateCube, RateImage, SideProduct
 from jwcal.core.metadata import Metadata
 from jwcal.core.products.replacing import output_error, replacing
+from jwcal.core.products.windows import PERSISTENCE_WINDOWS, write_windows
 from jwcal.core.stripes import superstripe_positions
 
 IFU_TYPES = ("NRS_IFU", "MIR_MRS")
@@ -68,7 +69,10 @@ def write_guider(product: GuiderCube | GuiderRamp, path: Path, *, logs: Mapping[
 
 def write_side_product(side: SideProduct, metadata: Metadata, path: Path) -> None:
     """Write an optional product with its own metadata, or the exposure's."""
-    _write(side.model, side.arrays, side.metadata or metadata, path, None, None)
+    if side.model == PERSISTENCE_WINDOWS:
+        write_windows(path, side.arrays)
+    else:
+        _write(side.model, side.arrays, side.metadata or metadata, path, None, None)
 
 
 def _rate_arrays(rate: RateImage | RateCube) -> dict[str, Any]:

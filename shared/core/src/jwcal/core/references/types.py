@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jwcal.core.array_types import Float32, UInt32
+from jwcal.core.metadata import Metadata
 from jwcal.core.references.geometry import Subarray, cut
 
 
@@ -111,7 +112,7 @@ class SuperbiasReference(Reference):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IpcReference(Reference):
-    """Interpixel-capacitance kernel: ``(ky, kx)``, or ``(ky, kx, ny, nx)`` full frame and uncut."""
+    """Interpixel-capacitance kernel: ``(ky, kx)``, or ``(ky, kx, ny, nx)``, for the whole detector in the file."""
 
     reftype: ClassVar[str] = "ipc"
     model: ClassVar[str] = "IPCModel"
@@ -120,8 +121,11 @@ class IpcReference(Reference):
     @classmethod
     def decode(cls, model: Any, target: Subarray | None) -> Self:
         kernel = np.ascontiguousarray(model.data, dtype=np.float32)
-        if kernel.ndim == 4 and target is not None:  # officially by corner and size, in multistripe readout too
-            kernel = cut(kernel, _origin(model), replace(target, stripes=None), file=str(model.meta.filename))
+        if (
+            kernel.ndim == 4 and target is not None
+        ):  # by corner and size, in multistripe readout too; files name no place
+            whole = Subarray(xstart=1, ystart=1, xsize=kernel.shape[-1], ysize=kernel.shape[-2])
+            kernel = cut(kernel, whole, replace(target, stripes=None), file=str(model.meta.filename))
         return cls(data=kernel, file=model.meta.filename)
 
 
@@ -164,11 +168,13 @@ class DarkReference(Reference):
     groupgap: int
     average_dark_current: Float32 | float | None = None
     """e-/s: a plane, a scalar, or None where the file has neither."""
+    metadata: Metadata = field(default_factory=lambda: Metadata({}))
+    """The file's own, for a dark that is saved."""
 
     @classmethod
     def decode(cls, model: Any, target: Subarray | None) -> Self:
         average: Float32 | float | None = None
-        if model.hasattr("average_dark_current") and np.ndim(model.average_dark_current) == 2:
+        if model.hasattr("average_dark_current") and np.any(np.asarray(model.average_dark_current)):
             average = np.ascontiguousarray(model.average_dark_current, dtype=np.float32)
         elif model.meta.exposure.average_dark_current is not None:
             average = float(model.meta.exposure.average_dark_current)
@@ -178,6 +184,7 @@ class DarkReference(Reference):
             nframes=int(model.meta.exposure.nframes or 1),
             groupgap=int(model.meta.exposure.groupgap or 0),
             average_dark_current=average,
+            metadata=Metadata(model.meta.instance).copy(),
             file=model.meta.filename,
         )
 
