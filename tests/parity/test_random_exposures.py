@@ -16,7 +16,7 @@ from tests.builders import use_crds
 from tests.tiny_exposure import SHAPE, write_references, write_uncal
 
 from . import oracle
-from .cases import CODE_DEFAULTS
+from .case import CODE_DEFAULTS
 from .exposures import exposure
 from .tolerances import Tolerance
 
