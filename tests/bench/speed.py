@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.parity import oracle
+from tests.parity.comparison import compare
 from tests.parity.tolerances import DEFAULT, WIDER
 
 from .exposures import Exposure, provide
@@ -96,7 +96,7 @@ def differences(official: Path, ours: Path, tolerance: oracle.Tolerance) -> list
     if not expected:
         lines.append("there is no product")
     for name in sorted(expected & found):
-        lines += [f"{name}: {line}" for line in oracle.compare(official / name, ours / name, tolerance)]
+        lines += [f"{name}: {line}" for line in compare(official / name, ours / name, tolerance)]
     return lines
 
 

@@ -3,7 +3,9 @@
 No pixel may differ here but by rounding.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +13,17 @@ import numpy as np
 import pytest
 from stdatamodels.jwst import datamodels
 
+from jwcal.core.array_types import Float32
 from jwcal.detector1 import run
+from jwcal.detector1.plans import PLANS
+from jwcal.detector1.settings import definitions
 from tests.builders import use_crds
-from tests.tiny_exposure import SHAPE, write_references, write_uncal
+from tests.tiny_exposure import CORNER, SHAPE, write_references, write_uncal
 
 from . import oracle
 from .case import CODE_DEFAULTS
-from .exposures import exposure
+from .comparison import compare
+from .exposures import exposure as simulated
 from .tolerances import Tolerance
 
 pytestmark = [pytest.mark.parity, pytest.mark.skipif(not oracle.available(), reason=oracle.MISSING)]
@@ -29,6 +35,8 @@ USES = {
     "superbias": ("superbias",),
     "refpix": ("refpix", "sirskernel"),
     "linearity": ("linearity",),
+    "reset": ("reset",),
+    "rscd": ("rscd",),
     "dark_current": ("dark",),
     "jump": ("gain", "readnoise"),
     "ramp_fit": ("gain", "readnoise"),
@@ -37,6 +45,20 @@ USES = {
 SEEDS = (1,)
 """One takes a minute or two; any others must pass too."""
 EXACT = Tolerance(relative=2e-6, sigma=1e-5, fraction=1.0)
+MIRI = {
+    "instrument.name": "MIRI",
+    "instrument.detector": "MIRIMAGE",
+    "instrument.channel": None,
+    "instrument.module": None,
+    "instrument.filter": "F770W",
+    "instrument.pupil": None,
+    "exposure.type": "MIR_IMAGE",
+    "exposure.readpatt": "FASTR1",
+    "subarray.name": "SUB64",
+    "subarray.fastaxis": 1,
+}
+MODES = {"NIRCAM": "nircam-sw-sub", "MIRI": "miri-sub"}
+"""Whose CRDS cache serves exposures of an instrument."""
 CASES: dict[str, dict[str, Any]] = {
     "few groups": {"shape": (2, 6)},
     "averaged frames": {"shape": (2, 7), "nframes": 4, "steps": {"ramp_fit": {"save_opt": True}}},
@@ -66,6 +88,8 @@ CASES: dict[str, dict[str, Any]] = {
             "saturation": {"n_pix_grow_sat": 2},
         },
     },
+    "miri": {"shape": (3, 12), "header": MIRI},
+    "miri, few groups": {"shape": (2, 6), "header": MIRI, "steps": {"firstframe": {"skip": False}}},
     "persistence": {"shape": (3, 5), "steps": {"persistence": {"skip": False, "persistence_time": 120}}},
 }
 
@@ -82,8 +106,8 @@ def some_counts(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
     return np.clip(np.round(counts), 0, 65535).astype(np.uint16)
 
 
-def set_dq(path: str, rng: np.random.Generator, **shares: float) -> None:
-    """Flags of a reference, each in a share of the pixels; their bits are numbered as they come."""
+def set_dq(path: str, rng: np.random.Generator, arrays: Mapping[str, Float32] = {}, **shares: float) -> None:
+    """Flags of a reference, each in a share of the pixels, their bits numbered as they come; and more `arrays`."""
     columns = [("BIT", "i4"), ("VALUE", "i4"), ("NAME", "S40"), ("DESCRIPTION", "S80")]
     with datamodels.open(path) as model:
         dq = np.zeros(SHAPE, np.uint32)
@@ -91,12 +115,14 @@ def set_dq(path: str, rng: np.random.Generator, **shares: float) -> None:
             dq[rng.random(SHAPE) < share] |= np.uint32(1 << bit)
         model.dq = dq
         model.dq_def = np.array([(bit, 1 << bit, name, "") for bit, name in enumerate(shares)], columns)
+        for name, array in arrays.items():
+            setattr(model, name, array)
         if model.meta.reftype == "dark":
             model.meta.exposure.ngroups = len(model.data)  # the official step extrapolates from this
         model.save(path)
 
 
-def some_references(folder: Path, rng: np.random.Generator) -> dict[str, str]:
+def some_references(folder: Path, rng: np.random.Generator, instrument: str) -> dict[str, str]:
     """References with not-a-number, no gain, no noise and every flag that a step looks at."""
 
     def plane(value: float, spread: float, *odd: float) -> np.ndarray:
@@ -119,9 +145,38 @@ def some_references(folder: Path, rng: np.random.Generator) -> dict[str, str]:
     set_dq(paths["mask"], rng, DO_NOT_USE=0.02, HOT=0.02, REFERENCE_PIXEL=0.1)
     set_dq(paths["saturation"], rng, NO_SAT_CHECK=0.03)
     set_dq(paths["superbias"], rng, UNRELIABLE_BIAS=0.03)
-    set_dq(paths["linearity"], rng, NO_LIN_CORR=0.03, NONLINEAR=0.02)
+    inverse = np.stack([plane(0, 1), plane(1, 0.01, 0.0), plane(0, 1e-7, np.nan)])
+    set_dq(paths["linearity"], rng, {"inv_coeffs": inverse}, NO_LIN_CORR=0.03, NONLINEAR=0.02)
     set_dq(paths["dark"], rng, UNRELIABLE_DARK=0.03)
+    kernel = rng.normal(0, 0.005, (3, 3)).astype(np.float32)
+    kernel[1, 1] = 1 - (kernel.sum() - kernel[1, 1])
+    paths["ipc"] = str(folder / "ipc.fits")
+    datamodels.IPCModel(data=kernel).save(paths["ipc"])
+    if instrument == "MIRI":
+        paths |= some_mid_infrared_references(folder, plane)
     return paths
+
+
+def some_mid_infrared_references(folder: Path, plane: Callable[..., Float32]) -> dict[str, str]:
+    """A dark and a reset anomaly for each of two integrations, and the groups that are skipped."""
+    kinds = [("subarray", "S17"), ("readpatt", "S12"), ("group_skip1", "i4"), ("group_skip", "i4")]
+    dark, reset = (np.array([[plane(1, 1, np.nan) for _ in range(5)] for _ in range(2)]) for _ in range(2))
+    no_flags = np.zeros(SHAPE, np.uint32)
+    models = {
+        "dark": datamodels.DarkMIRIModel(data=dark, dq=np.zeros((2, 1, *SHAPE), np.uint32)),
+        "reset": datamodels.ResetModel(data=reset, dq=no_flags),
+        "rscd": datamodels.RSCDModel(rscd_group_skip_table=np.array([("SUB64", "FASTR1", 2, 3)], kinds)),
+    }
+    for name, model in models.items():
+        model.meta.instrument.name = "MIRI"
+        model.meta.reftype = name
+        if name != "rscd":
+            exposure, subarray = model.meta.exposure, model.meta.subarray
+            exposure.nframes, exposure.groupgap, exposure.nints, exposure.ngroups = 1, 0, 2, 5
+            subarray.xstart = subarray.ystart = CORNER
+            subarray.ysize, subarray.xsize = SHAPE
+        model.save(str(folder / f"miri_{name}.fits"))
+    return {name: str(folder / f"miri_{name}.fits") for name in models}
 
 
 @dataclass(frozen=True)
@@ -129,6 +184,7 @@ class Exposure:
     """One of the cases, and where the official products are."""
 
     uncal: Path
+    instrument: str
     references: dict[str, str]
     steps: dict[str, dict[str, Any]]
     official: Path
@@ -149,6 +205,11 @@ class Exposure:
         }
 
 
+def instrument_of(name: str) -> str:
+    """Instrument of a case."""
+    return str(CASES[name].get("header", {}).get("instrument.name", "NIRCAM"))
+
+
 def an_exposure(folder: Path, name: str, seed: int) -> Exposure:
     """The case `name` with the numbers of `seed`."""
     case, rng = CASES[name], np.random.default_rng([seed, *name.encode()])
@@ -166,35 +227,47 @@ def an_exposure(folder: Path, name: str, seed: int) -> Exposure:
             "exposure.frame_time": 10.0 / nframes,
             "exposure.start_time": 60310.0,
             "exposure.integration_time": 10.0 * ngroups,
+            **case.get("header", {}),
         },
     )
-    return Exposure(uncal, some_references(folder / "references", rng), case.get("steps", {}), official)
+    instrument = instrument_of(name)
+    references = some_references(folder / "references", rng, instrument)
+    return Exposure(uncal, instrument, references, case.get("steps", {}), official)
 
 
 @pytest.fixture(scope="module")
-def exposures(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, int], Exposure]:
-    """All of them, calibrated by the official package in one process."""
-    folder = tmp_path_factory.mktemp("random")
-    made = {(name, seed): an_exposure(folder / f"{name} {seed}", name, seed) for name in CASES for seed in SEEDS}
-    jobs = [one.job() for one in made.values()]
-    oracle.run_jobs(jobs, folder / "spec.json", exposure("nircam-sw-sub")[1], CODE_DEFAULTS)
-    return made
+def calibrated(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, int], Exposure]:
+    """A case by name and seed; all of an instrument are calibrated by the official package in one process."""
+
+    @cache
+    def exposures(instrument: str) -> dict[tuple[str, int], Exposure]:
+        folder = tmp_path_factory.mktemp("random")
+        names = [name for name in CASES if instrument_of(name) == instrument]
+        made = {(name, seed): an_exposure(folder / f"{name} {seed}", name, seed) for name in names for seed in SEEDS}
+        official = oracle.worker(simulated(MODES[instrument])[1], CODE_DEFAULTS)
+        for waits in [official.start(one.job()) for one in made.values()]:
+            assert waits()["error"] == ""
+        return made
+
+    return lambda name, seed: exposures(instrument_of(name))[name, seed]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("name", CASES)
 def test_random_numbers_are_calibrated_as_officially(
-    exposures: dict[tuple[str, int], Exposure], name: str, seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    calibrated: Callable[[str, int], Exposure], name: str, seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = exposures[name, seed]
-    use_crds(exposure("nircam-sw-sub")[1], monkeypatch)
+    one = calibrated(name, seed)
+    use_crds(simulated(MODES[one.instrument])[1], monkeypatch)
+    plan = PLANS["MID_INFRARED" if one.instrument == "MIRI" else "NEAR_INFRARED"]
+    kinds = {reference.reftype for step in plan for reference in definitions()[step].references}
     with np.errstate(all="ignore"):
         run(
             one.uncal,
             output_dir=tmp_path,
             context=CODE_DEFAULTS,
             parameters=one.steps,
-            overrides=one.references,
+            overrides={kind: one.references.get(kind, "N/A") for kind in kinds},
             save_steps=True,
         )
     products = sorted(one.official.glob("*.fits"))
@@ -202,6 +275,6 @@ def test_random_numbers_are_calibrated_as_officially(
     problems = []
     for expected in products:
         ours = tmp_path / expected.name
-        lines = oracle.compare(expected, ours, EXACT) if ours.exists() else ["missing"]
+        lines = compare(expected, ours, EXACT) if ours.exists() else ["missing"]
         problems += [f"{expected.name}: {line}" for line in lines]
     assert not problems, "\n".join(problems[:40])

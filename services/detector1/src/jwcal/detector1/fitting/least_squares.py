@@ -14,6 +14,7 @@ from jwcal.core.data import Ramp, RateCube, RateImage, SideProduct
 from jwcal.detector1.kernels import networks, ramp_fit_details
 from jwcal.detector1.kernels import ramp_fit as kernels
 from jwcal.detector1.kernels.jump import every_pixel_has
+from jwcal.detector1.kernels.segments import POWERS
 
 _NO_ZEROFRAME = np.zeros((0, 0, 0), np.float32)
 
@@ -112,12 +113,12 @@ def slope_coefficients(ngroups: int) -> Float64:
     By length of the segment (from 3) and class of its weights ``|(i - m) / m|^p``, which are rounded to single
     precision as the official fit does.
     """
-    table = np.zeros((ngroups + 1, len(kernels.POWERS), ngroups))
+    table = np.zeros((ngroups + 1, len(POWERS), ngroups))
     for length in range(3, ngroups + 1):
         x = np.arange(length, dtype=np.float64)
         middle = (length - 1) / 2
         distance = np.abs((x - middle) / middle).astype(np.float32)
-        for index, power in enumerate(kernels.POWERS):
+        for index, power in enumerate(POWERS):
             weight = (distance ** np.float32(power)).astype(np.float64)
             sw, swx, swxx = weight.sum(), (weight * x).sum(), (weight * x * x).sum()
             table[length, index, :length] = weight * (sw * x - swx) / (sw * swxx - swx * swx)

@@ -3,18 +3,8 @@
 import numpy as np
 from numba import njit, prange
 
-from jwcal.detector1.kernels.ramp_fit import (
-    JUMP_DET,
-    POWERS,
-    SATURATED,
-    find_segments,
-    fit_segment,
-    load,
-    median_rate,
-    ramp_flags,
-    segment_class,
-    stored,
-)
+from jwcal.detector1.kernels.ramp_fit import JUMP_DET, SATURATED, load, median_rate, ramp_flags, stored
+from jwcal.detector1.kernels.segments import POWERS, find_segments, fit_segment, segment_class
 
 
 @njit(parallel=True, nogil=True, cache=True, error_model="numpy")

@@ -14,6 +14,7 @@ from jwcal.core.references.reference_set import ReferenceSet
 from jwcal.core.references.types import GainReference, ReadnoiseReference
 from jwcal.core.step import Skip, StepParameters, step
 from jwcal.detector1.kernels import jump as kernels
+from jwcal.detector1.kernels import jump_screens as methods
 from jwcal.detector1.kernels import networks
 from jwcal.detector1.large_events.showers import flag_showers
 from jwcal.detector1.large_events.snowballs import flag_snowballs
@@ -186,7 +187,7 @@ def _find(ramp: Ramp, params: JumpParameters, gain: Float32, noise: Float32, gro
             marks,
         )
         marked[:, :, rows] = marks
-    if method in (kernels.CLIP_INTEGRATIONS, kernels.CLIP_ALL):
+    if method in (methods.CLIP_INTEGRATIONS, methods.CLIP_ALL):
         jumps[0] -= _clear_flagged_groups(ramp)
     if marked.any():
         for part in integration_blocks(ramp):
@@ -221,9 +222,9 @@ def _to_screen(unusable: NDArray[np.bool_], method: int) -> tuple[NDArray[np.int
     """The differences that the search can screen many pixels by, and the sorting network for them; or none."""
     usable = np.flatnonzero(~(unusable[:, 1:] | unusable[:, :-1]))
     n = usable.size
-    if method in (kernels.CLIP_INTEGRATIONS, kernels.CLIP_ALL) or not 4 <= n <= networks.LONGEST:
+    if method in (methods.CLIP_INTEGRATIONS, methods.CLIP_ALL) or not 4 <= n <= networks.LONGEST:
         return usable[:0], networks.network(0, ())
-    if method == kernels.ITERATIVE:
+    if method == methods.ITERATIVE:
         return usable, networks.network(n, (0, (n - 2) // 2, (n - 1) // 2, n - 2, n - 1))
     return usable, networks.network(n, networks.median_ranks(n))
 
@@ -232,11 +233,11 @@ def _method(params: JumpParameters, counts: _Counts, nints: int) -> int | None:
     """How to search; None where there is too little to search in."""
     clip = nints if params.only_use_ints else counts.total_groups
     if clip >= params.minimum_sigclip_groups:
-        return int(kernels.CLIP_INTEGRATIONS if params.only_use_ints else kernels.CLIP_ALL)
+        return int(methods.CLIP_INTEGRATIONS if params.only_use_ints else methods.CLIP_ALL)
     if counts.usable_groups < 3:
         return None
     single = counts.usable_groups - 1 >= params.min_diffs_single_pass
-    return int(kernels.SINGLE_PASS if single else kernels.ITERATIVE)
+    return int(methods.SINGLE_PASS if single else methods.ITERATIVE)
 
 
 def _clear_flagged_groups(ramp: Ramp) -> int:
