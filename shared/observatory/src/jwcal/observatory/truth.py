@@ -186,27 +186,28 @@ def score_jumps(groupdq: NDArray[np.uint8], truth: Truth, *, sigma: float = 6.0)
     return _score(_sizes(hits, truth)[judged], found[judged], flagged[quiet], sigma)
 
 
-def score_ramps(dq: NDArray[np.uint32], truth: Truth, *, sigma: float = 6.0) -> JumpScore:
+def score_ramps(dq: NDArray[np.uint32], groupdq: NDArray[np.uint8], truth: Truth, *, sigma: float = 6.0) -> JumpScore:
     """Compare the flags of whole ramps ``(nints, ny, nx)``, those of a ``_rateints.fits`` product, with the hits.
 
-    As `score_jumps`, where only the ramp of a jump is known.  Ramps that saturate are not judged.
+    As `score_jumps`, where only the ramp of a jump is known.  `groupdq` tells which samples are usable at all; ramps
+    that saturate are not judged.
     """
     flagged = (dq & np.uint32(JUMP_DET)) != 0
     usable = (dq & np.uint32(DO_NOT_USE | SATURATED | _UNRELIABLE)) == 0
-    hits = _hits_within(truth, len(dq), None)
-    i, y, x = (hits[name] for name in ("integration", "y", "x"))
+    hits = _hits_within(truth, *groupdq.shape[:2])
+    i, g, y, x = (hits[name] for name in ("integration", "group", "y", "x"))
     near = np.zeros(flagged.shape, bool)
     near[i, y, x] = True
     quiet = usable & ~maximum_filter(near, size=(1, 5, 5))
-    judged = usable[i, y, x]
+    samples = (groupdq & (DO_NOT_USE | SATURATED)) == 0
+    judged = usable[i, y, x] & samples[i, g, y, x] & samples[i, g - 1, y, x]
     return _score(_sizes(hits, truth)[judged], flagged[i, y, x][judged], flagged[quiet], sigma)
 
 
-def _hits_within(truth: Truth, nints: int, ngroups: int | None) -> NDArray[np.void]:
+def _hits_within(truth: Truth, nints: int, ngroups: int) -> NDArray[np.void]:
     """Hits that make a step: not those before the first group."""
     hits = truth.cosmic_rays
-    kept = (hits["group"] >= 1) & (hits["integration"] < nints)
-    return hits[kept] if ngroups is None else hits[kept & (hits["group"] < ngroups)]
+    return hits[(hits["group"] >= 1) & (hits["group"] < ngroups) & (hits["integration"] < nints)]
 
 
 def _sizes(hits: NDArray[np.void], truth: Truth) -> NDArray[np.float64]:
