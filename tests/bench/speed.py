@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.parity.comparison import compare
-from tests.parity.tolerances import DEFAULT, WIDER
+from tests.parity.tolerances import DEFAULT, OF_CASES, Tolerance
 
 from .exposures import Exposure, provide
 from .measuring import FLOOR, OFFICIAL, OURS, WORK, Result, Store, a_job, passes
@@ -85,11 +85,11 @@ def _both(row: Row) -> Result:
     passes(OURS, [ours], files.crds)  # kernels are compiled and kept on disk
     fast = passes(OURS, [ours] * (1 + OUR_PASSES), files.crds)
     slow = passes(OFFICIAL, [a_job(files.uncal, official_out, row.parameters)] * (1 + OFFICIAL_PASSES), files.crds)
-    tolerance = WIDER[row.tolerance] if row.tolerance else DEFAULT
+    tolerance = OF_CASES[row.tolerance] if row.tolerance else DEFAULT
     return {"ours": fast, "official": slow, "differences": differences(official_out, ours_out, tolerance)}
 
 
-def differences(official: Path, ours: Path, tolerance: oracle.Tolerance) -> list[str]:
+def differences(official: Path, ours: Path, tolerance: Tolerance) -> list[str]:
     """What differs between the products of two directories; a missing or surplus file too."""
     expected, found = ({path.name for path in place.glob("*.fits")} for place in (official, ours))
     lines = [f"{name}: only one program wrote it" for name in sorted(expected ^ found)]
