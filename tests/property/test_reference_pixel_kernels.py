@@ -39,8 +39,11 @@ def test_clipped_means_are_scipys_bit_for_bit(seed: int, n: int, limit: float, p
 
 
 def test_an_outlier_at_the_very_limit_is_kept() -> None:
-    values = np.array([0] * 9 + [1], np.float64)  # mean 0.1, sigma 0.3
-    assert kernels.clipped_mean(values, 10, 3.0) == clipped(np.array([0] * 9 + [1], np.float64), 3.0)
+    values = np.array([0, 0, 0, 0, 5])  # mean 1, sigma 2
+    assert kernels.clipped_mean(values.astype(np.float64), 5, 2.0) == 1.0
+    assert kernels.clipped_mean_single(values.astype(np.float32), 5, 2.0) == 1.0
+    assert kernels.clipped_mean(values.astype(np.float64), 5, 1.99) == 0.0
+    assert kernels.clipped_mean_single(values.astype(np.float32), 5, 1.99) == 0.0
 
 
 @many

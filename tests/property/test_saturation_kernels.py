@@ -73,9 +73,11 @@ def test_groups_are_flagged_by_the_rule(
     if rising:  # as ramps do, so that all passes have something to find
         data = rng.exponential(60, (2, 1, ny, nx)) * np.arange(1, ngroups + 1)[:, None, None] ** 2
     data[rng.random(data.shape) < 0.03] = rng.choice([0.0, -5.0, 65535.0])
+    bright = rng.random((ny, nx)) < 0.2
+    data[..., bright] = rng.uniform(30000, 65535, data.shape[:2])[..., None]
     data = data.astype(np.float32)
     threshold = np.where(rng.random((ny, nx)) < 0.9, np.float32(LIMIT), np.float32(LIMIT / 2))
-    threshold[rng.random((ny, nx)) < 0.05] = np.nan
+    threshold[(rng.random((ny, nx)) < 0.05) | (bright & (rng.random((ny, nx)) < 0.7))] = np.nan
     refdq = flags(rng, (ny, nx), (1, NO_SAT_CHECK), 0.05, np.uint32)
     bias = rng.normal(20, 20, (ny, nx)).astype(np.float32)
     groupdq = flags(rng, data.shape, (DO_NOT_USE, SATURATED), 0.02)
@@ -94,3 +96,21 @@ def test_groups_are_flagged_by_the_rule(
     for values, before, after in zip(data, groupdq, ramp.groupdq, strict=True):
         np.testing.assert_array_equal(after, flagged(values, before, limit, bias, unchecked, radius, nframes))
     np.testing.assert_array_equal(ramp.pixeldq, np.where(unchecked, refdq | np.uint32(NO_SAT_CHECK), refdq))
+
+
+def test_a_second_group_at_the_very_limit_of_its_jump_is_not_flagged() -> None:
+    data = np.array([[200, 200], [400, 401], [1000, 1000]], np.float32)[:, None]  # room of (1000 - 200) / 4
+    dq = np.zeros(data.shape, np.uint8)
+    dq[2] = SATURATED
+    threshold, bias = np.full((1, 2), LIMIT, np.float32), np.zeros((1, 2), np.float32)
+    kernels.flag_second_group(data, dq, threshold, bias, 2.5, 12, 4)
+    np.testing.assert_array_equal(dq[1], [[0, DO_NOT_USE]])
+
+
+def test_a_pixel_without_threshold_is_never_partly_saturated() -> None:
+    threshold = np.full((1, 2), 65536, np.float32)
+    data, dq = np.full((1, 2), 50000, np.float32), np.zeros((1, 2), np.uint8)
+    mask, any_in_row = np.empty((1, 2), bool), np.empty(1, bool)
+    unchecked = np.array([[True, False]])
+    kernels.partly_saturated(data, dq, dq + np.uint8(SATURATED), threshold, unchecked, 0.6, mask, any_in_row)
+    np.testing.assert_array_equal(mask, [[False, True]])
