@@ -4,7 +4,7 @@ Arrays are already cut to the exposure's subarray (dark and reset must match as 
 standard flags.  `decode` is given the open stdatamodels model, which no step ever sees.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
@@ -32,6 +32,16 @@ def _plane(model: Any, name: str, target: Subarray | None, dtype: Any) -> NDArra
     """An array of the model in native order, cut to `target`."""
     array = np.ascontiguousarray(getattr(model, name), dtype=dtype)
     return array if target is None else cut(array, _origin(model), target, file=str(model.meta.filename))
+
+
+def _plane_or_mean(model: Any, name: str, target: Subarray | None) -> Float32:
+    """As `_plane`; its mean everywhere for a stack of strips that lies outside of it."""
+    array = np.asarray(getattr(model, name), dtype=np.float32)
+    if target is not None and target.stacked:
+        own = replace(_origin(model), xsize=array.shape[-1], ysize=array.shape[-2])
+        if not own.holds(target):
+            return np.full((target.ysize, target.xsize), np.mean(array), np.float32)
+    return _plane(model, name, target, np.float32)
 
 
 def _lower_case(table: NDArray[Any]) -> NDArray[Any]:
@@ -196,7 +206,7 @@ class GainReference(Reference):
     def decode(cls, model: Any, target: Subarray | None) -> Self:
         factor = model.meta.exposure.gain_factor
         return cls(
-            data=_plane(model, "data", target, np.float32),
+            data=_plane_or_mean(model, "data", target),
             gain_factor=None if factor is None else float(factor),
             file=model.meta.filename,
         )
@@ -212,7 +222,7 @@ class ReadnoiseReference(Reference):
 
     @classmethod
     def decode(cls, model: Any, target: Subarray | None) -> Self:
-        return cls(data=_plane(model, "data", target, np.float32), file=model.meta.filename)
+        return cls(data=_plane_or_mean(model, "data", target), file=model.meta.filename)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
