@@ -1,5 +1,6 @@
 """Every step and product of stage 1 against the official package."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,14 +21,38 @@ from .tolerances import tolerance_of
 pytestmark = [pytest.mark.parity, pytest.mark.skipif(not oracle.available(), reason=oracle.MISSING)]
 
 
+_AHEAD = 3
+"""Official runs that are asked for before their turn, so that both pipelines always have work."""
+_started: dict[str, Callable[[], Path]] = {}
+
+
+def start(case: Case) -> Callable[[], Path]:
+    """Ask for a case's official run; what is returned waits for the directory with its products."""
+    if case.name not in _started:
+        uncal, crds, parameters, overrides = prepare(case)
+        _started[case.name] = oracle.start_official(
+            uncal, crds, context=case.context, parameters=parameters, pipeline=case.pipeline, overrides=overrides
+        )
+    return _started[case.name]
+
+
+@pytest.fixture
+def official_run(case: Case, request: pytest.FixtureRequest) -> Callable[[], Path]:
+    """The official run of the case; those of the next cases are asked for too."""
+    chosen = [item.callspec.params["case"] for item in request.session.items if "official_run" in item.fixturenames]
+    at = chosen.index(case)
+    for following in chosen[at : at + _AHEAD]:
+        start(following)
+    return start(case)
+
+
 @pytest.mark.parametrize(
     "case", (*CASES, *(pytest.param(c, marks=pytest.mark.slow) for c in FULL_FRAME_CASES)), ids=lambda case: case.name
 )
-def test_every_product_equals_the_official_one(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_product_equals_the_official_one(
+    case: Case, official_run: Callable[[], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     uncal, crds, parameters, overrides = prepare(case)
-    official_run = oracle.start_official(
-        uncal, crds, context=case.context, parameters=parameters, pipeline=case.pipeline, overrides=overrides
-    )
     for name in ("CRDS_PATH", "CRDS_SERVER_URL", "CRDS_MODE", "CRDS_READONLY_CACHE"):
         monkeypatch.setenv(name, "")
     use_cache(crds, offline=True)

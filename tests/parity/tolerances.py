@@ -7,6 +7,12 @@ from .comparison import Tolerance
 
 DEFAULT = Tolerance()
 
+
+def _fourier(reason: str) -> Tolerance:
+    """Of values that went through a transform; 1e-3 DN, where ramps cross zero, is 0.01 % of the read noise."""
+    return Tolerance(relative=1e-4, absolute=1e-3, reason=reason)
+
+
 OF_PRODUCTS: dict[str, Tolerance] = {
     "likely_chisq": Tolerance(
         relative=1e-4, absolute=1e-9, reason="chi squared of a ramp of two differences is 0 but for rounding"
@@ -15,15 +21,10 @@ OF_PRODUCTS: dict[str, Tolerance] = {
 """By suffix of the product."""
 
 OF_CASES: dict[str, Tolerance] = {
-    "fft": Tolerance(
-        relative=1e-4,
-        absolute=1e-3,
-        reason="single-precision Fourier transforms differ in summation order; 1e-3 DN, where ramps cross zero, "
-        "is less than 0.1 % of the read noise",
-    ),
+    "fft": _fourier("single-precision Fourier transforms differ in summation order"),
     "likely": Tolerance(relative=1e-4, reason="iterative fit: rounding decides when a jump search stops"),
-    "irs2": Tolerance(relative=1e-4, reason="Fourier interpolation of the reference output in single precision"),
-    "sirs": Tolerance(relative=1e-4, reason="reference-pixel kernels come from Fourier transforms"),
+    "irs2": _fourier("Fourier interpolation of the reference output in single precision"),
+    "sirs": _fourier("reference-pixel kernels come from Fourier transforms"),
 }
 """By a word in the name of the case."""
 

@@ -427,3 +427,16 @@ def test_a_kernel_for_each_pixel_is_cut_to_the_subarray(tmp_path: Path) -> None:
         model.save(str(tmp_path / "ipc.fits"))
     found = decode(tmp_path / "ipc.fits", IpcReference, Subarray(xstart=3, ystart=5, xsize=4, ysize=6))
     assert np.array_equal(found.data[1, 1], kernel[1, 1, 4:10, 2:6])
+
+
+def test_a_stack_of_strips_outside_a_gain_takes_its_mean(tmp_path: Path) -> None:
+    write_gain(tmp_path / "gain.fits", 2.0, shape=SMALL)
+    stack = Subarray(xstart=1, ystart=1, xsize=8, ysize=40, stacked=True)
+    assert np.array_equal(decode(tmp_path / "gain.fits", GainReference, stack).data, np.full((40, 8), 2, np.float32))
+
+
+@pytest.mark.usefixtures("crds")
+def test_a_reference_that_only_helps_is_not_recorded() -> None:
+    found = references()
+    assert ReferenceSet(found).get(GainReference, note=False) is not None
+    assert found.used == {}

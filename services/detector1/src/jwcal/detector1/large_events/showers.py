@@ -63,7 +63,8 @@ def flag_showers(ramp: Ramp, params: ShowerParameters, gain: Float32, noise: Flo
         first = next((g for g in range(ngroups) if not every_pixel_has(work[index, g], _DO_NOT_USE)), 0)
         for group in range(first + 1, ngroups):
             column = group - 1 if middle.ndim == 3 else Ellipsis
-            ratio = np.abs(differences[index, group - 1] - middle[column]) / sigma[column]
+            with np.errstate(divide="ignore", invalid="ignore"):  # a pixel may not scatter at all
+                ratio = np.abs(differences[index, group - 1] - middle[column]) / sigma[column]
             masked = ((work[index, group] | ramp.pixeldq) & _INVALID) != 0
             ratio[masked] = np.nan
             bright = _smoothed(ratio, ring) > params.extend_snr_threshold

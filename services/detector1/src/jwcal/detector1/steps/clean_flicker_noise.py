@@ -85,7 +85,8 @@ def clean_flicker_noise(ramp: Ramp, params: CleanFlickerNoiseParameters, refs: R
     user_mask = params.user_mask if params.user_mask and params.user_mask.lower() != "none" else None
     single_mask = params.single_mask and params.background_method != "median_image"
 
-    gain, read_noise = refs.require(GainReference).data, refs.require(ReadnoiseReference).data
+    gain = refs.require(GainReference, note=False).data
+    read_noise = refs.require(ReadnoiseReference, note=False).data
     needs_rates = user_mask is None or params.background_method == "median_image" or params.autoparam
     draft = draft_rates(ramp, gain, read_noise) if needs_rates else None
     if draft is not None and (draft.rate is None or draft.rateints is None):
@@ -111,7 +112,7 @@ def clean_flicker_noise(ramp: Ramp, params: CleanFlickerNoiseParameters, refs: R
             n_sigma=params.n_sigma,
             fit_histogram=params.fit_histogram,
             single_mask=single_mask,
-            flat=refs.get(FlatReference) if needs_flags else None,
+            flat=refs.get(FlatReference, note=False) if needs_flags else None,
         )
     if params.save_mask:
         keep_mask(ramp, "mask", mask, of_draft=user_mask is None or params.background_method == "median_image")

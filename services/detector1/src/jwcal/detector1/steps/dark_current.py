@@ -71,7 +71,7 @@ def subtract_dark(ramp: Ramp, params: DarkCurrentParameters, refs: ReferenceSet)
     flags = dark.dq.reshape(-1, *dark.dq.shape[-2:])
     ramp.pixeldq |= np.bitwise_or.reduce(flags, axis=0)
     if params.dark_output is not None:
-        side = _side_product(ramp, dark, ramps, nframes, groupgap)
+        side = _side_product(ramp, dark, _whole(ramps, ramp.ngroups), nframes, groupgap)
         side.file = Path(params.dark_output).with_suffix(".fits").name
         ramp.side_products["dark_output"] = side
     return ramp
@@ -107,6 +107,16 @@ def _averaged(ramps: Float32, used: int, ngroups: int, nframes: int, groupgap: i
             stop = min(start + nframes, last)
             kernels.average_frames(ramps[integration], start, stop, out[integration, group])
     return out
+
+
+def _whole(ramps: Float32, ngroups: int) -> Float32:
+    """Darks ``(nints, ngroups, ny, nx)`` as they are subtracted: continued where too short, zero where NaN."""
+    if ramps.shape[1] >= ngroups:
+        return np.where(np.isnan(ramps), np.float32(0), ramps)
+    subtracted = np.zeros((len(ramps), ngroups, *ramps.shape[-2:]), np.float32)
+    for out, dark in zip(subtracted, ramps, strict=True):
+        kernels.subtract_extrapolated_ramp(out, dark)
+    return -subtracted
 
 
 def _side_product(ramp: Ramp, dark: DarkReference, ramps: Float32, nframes: int, groupgap: int) -> SideProduct:

@@ -1,9 +1,13 @@
 """Flat field of guide-star images."""
 
+from pathlib import Path
+
 import numpy as np
 
 from jwcal.core import dqflags
 from jwcal.core.data import GuiderCube, GuiderRamp
+from jwcal.core.references.geometry import Subarray
+from jwcal.core.references.load import decode
 from jwcal.core.references.reference_set import ReferenceSet
 from jwcal.core.references.types import FlatReference
 from jwcal.core.step import Skip, StepParameters, step
@@ -16,7 +20,7 @@ class FlatFieldParameters(StepParameters):
     save_interpolated_flat: bool = False
     """Only for NIRSpec spectra; accepted for compatibility."""
     user_supplied_flat: str | None = None
-    """FITS image to divide by instead of the reference."""
+    """Flat field file to divide by instead of the reference."""
     inverse: bool = False
     """Multiply by the flat instead of dividing."""
 
@@ -30,7 +34,9 @@ def divide_flat(product: GuiderCube | GuiderRamp, params: FlatFieldParameters, r
     """
     if not isinstance(product, GuiderCube):
         raise Skip("there are no rates yet: guider_cds was skipped")
-    reference = refs.get(FlatReference)
+    reference = (
+        _users_flat(product, params.user_supplied_flat) if params.user_supplied_flat else refs.get(FlatReference)
+    )
     if reference is None:
         raise Skip("no flat reference")
     flat, flags = reference.data.copy(), flat_flags(reference)
@@ -42,10 +48,17 @@ def divide_flat(product: GuiderCube | GuiderRamp, params: FlatFieldParameters, r
         flat_variance = product.data**2 / (flat * flat) * reference.err**2
         product.err = np.sqrt(product.err**2 + flat_variance)
     product.dq |= flags
-    for spectral in ("fflat", "sflat", "dflat"):
-        product.metadata.set(f"ref_file.{spectral}.name", "N/A")
+    if not params.user_supplied_flat:
+        for spectral in ("fflat", "sflat", "dflat"):
+            product.metadata.set(f"ref_file.{spectral}.name", "N/A")
     _match_values(product)
     return product
+
+
+def _users_flat(product: GuiderCube, path: str) -> FlatReference:
+    flat = decode(Path(path), FlatReference, Subarray.of_exposure(product.metadata, product.data.shape))
+    product.metadata.set("ref_file.flat.name", flat.file)
+    return flat
 
 
 def _match_values(product: GuiderCube) -> None:

@@ -27,14 +27,15 @@ def difference_guider_groups(product: GuiderRamp, params: GuiderCdsParameters, r
     removes cosmic rays; one image.  Acquisition and track: second group less first, for each integration.  Fine guide:
     mean of the last four groups less that of the first four.  All are divided by the group time.
 
+    Stacks of strips that the references do not cover take their mean.
+
     Errors combine read noise ``2 (RN / t)^2`` and Poisson noise ``difference / (gain t)``, negative ones counting as 0.
     """
     del params
     gain_reference, noise_reference = refs.get(GainReference), refs.get(ReadnoiseReference)
     if gain_reference is None or noise_reference is None:
         raise Skip("no gain or readnoise reference")
-    shape = product.data.shape[-2:]
-    gain, noise = _fitted(gain_reference.data, shape), _fitted(noise_reference.data, shape)
+    gain, noise = gain_reference.data, noise_reference.data
     kind = product.metadata.exposure_type
     seconds = product.metadata.require_number("exposure.group_time", positive=True)
     difference = _differences(product, kind)
@@ -73,10 +74,3 @@ def _differences(product: GuiderRamp, kind: str) -> Float32:
     if kind.startswith("FGS_ID"):
         steps = np.minimum(steps[1], steps[0])[None]
     return steps
-
-
-def _fitted(reference: Float32, shape: tuple[int, ...]) -> Float32:
-    """The reference, or its mean where it has another shape (stacks of image strips)."""
-    if reference.shape == shape:
-        return reference
-    return np.full(shape, np.mean(reference), np.float32)

@@ -53,7 +53,8 @@ def subtract_picture_frame(ramp: Ramp, params: PictureFrameParameters, refs: Ref
     exposure_type = ramp.metadata.exposure_type
     if params.mask_science_regions:
         check_science_regions(exposure_type)
-    draft = draft_rates(ramp, refs.require(GainReference).data, refs.require(ReadnoiseReference).data)
+    gain = refs.require(GainReference, note=False).data
+    draft = draft_rates(ramp, gain, refs.require(ReadnoiseReference, note=False).data)
     if draft.rate is None:
         raise Skip("there is no draft rate: every ramp is saturated", status="FAILED")
     mask = scene_mask(

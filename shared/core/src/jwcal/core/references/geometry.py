@@ -24,6 +24,8 @@ class Subarray:
     """Which detector lines the frame holds, None for ordinary frames."""
     irs2: bool = False
     """Whether the frame holds interleaved reference pixels (3200 rows)."""
+    stacked: bool = False
+    """Whether the frame is a stack of image strips, which has no one place on the detector."""
 
     @classmethod
     def of_exposure(cls, metadata: Metadata, shape: tuple[int, ...]) -> "Subarray":
@@ -36,7 +38,13 @@ class Subarray:
             name=str(metadata.get("subarray.name", "")),
             stripes=stripe_readout(metadata, int(shape[-2]), int(shape[-1])),
             irs2=metadata.is_irs2,
+            stacked=metadata.exposure_type == "FGS_ID-STACK",
         )
+
+    def holds(self, target: "Subarray") -> bool:
+        """Whether `target` lies in it."""
+        x, y = target.xstart - self.xstart, target.ystart - self.ystart
+        return x >= 0 and y >= 0 and x + target.xsize <= self.xsize and y + target.ysize <= self.ysize
 
 
 def cut(plane: NDArray[Any], own: Subarray, target: Subarray, *, file: str) -> NDArray[Any]:

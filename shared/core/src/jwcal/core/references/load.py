@@ -172,12 +172,13 @@ class CrdsReferences:
         name = self.names.get(reftype, NOT_APPLICABLE)
         return None if name == NOT_APPLICABLE else locate(name, self.context)
 
-    def load(self, kind: type[AnyReference]) -> AnyReference | None:
-        """The decoded reference; None for N/A."""
+    def load(self, kind: type[AnyReference], *, note: bool = True) -> AnyReference | None:
+        """The decoded reference; None for N/A.  `note` records it among those used."""
         path = self.path(kind.reftype)
+        if note:
+            overridden = kind.reftype in self.overrides
+            name = NOT_APPLICABLE if path is None else str(path) if overridden else f"crds://{path.name}"
+            self.used[kind.reftype] = name
         if path is None:
-            self.used[kind.reftype] = NOT_APPLICABLE
             return None
-        overridden = kind.reftype in self.overrides
-        self.used[kind.reftype] = str(path) if overridden else f"crds://{path.name}"
         return self._cache.get(path, kind, self.target)

@@ -10,8 +10,8 @@ from jwcal.core.references.types import AnyReference, Reference
 class ReferenceSource(Protocol):
     """Gives decoded references of one exposure."""
 
-    def load(self, kind: type[AnyReference]) -> AnyReference | None:
-        """The reference, or None where the context says that none is needed (N/A)."""
+    def load(self, kind: type[AnyReference], *, note: bool = True) -> AnyReference | None:
+        """The reference, or None where the context says that none is needed (N/A); `note` records its use."""
         ...
 
 
@@ -26,13 +26,16 @@ class ReferenceSet:
         """A set of references already in memory; every other type is N/A."""
         return cls(_InMemory({type(reference): reference for reference in references}))
 
-    def get(self, kind: type[AnyReference]) -> AnyReference | None:
-        """The reference of this kind, None for N/A."""
-        return self._source.load(kind)
+    def get(self, kind: type[AnyReference], *, note: bool = True) -> AnyReference | None:
+        """The reference of this kind, None for N/A.
 
-    def require(self, kind: type[AnyReference]) -> AnyReference:
+        Its name goes into the product's R_* keyword, unless `note` is False: for what only helps to make a mask.
+        """
+        return self._source.load(kind, note=note)
+
+    def require(self, kind: type[AnyReference], *, note: bool = True) -> AnyReference:
         """The reference of this kind; MissingReference for N/A."""
-        reference = self._source.load(kind)
+        reference = self._source.load(kind, note=note)
         if reference is None:
             raise MissingReference(
                 f"the step needs a {kind.reftype} reference and the context answers N/A",
@@ -46,6 +49,7 @@ class _InMemory:
     def __init__(self, references: Mapping[type[Reference], Reference]) -> None:
         self._references = references
 
-    def load(self, kind: type[AnyReference]) -> AnyReference | None:
+    def load(self, kind: type[AnyReference], *, note: bool = True) -> AnyReference | None:
+        del note
         found = self._references.get(kind)
         return found if isinstance(found, kind) else None

@@ -34,6 +34,16 @@ def _plane(model: Any, name: str, target: Subarray | None, dtype: Any) -> NDArra
     return array if target is None else cut(array, _origin(model), target, file=str(model.meta.filename))
 
 
+def _plane_or_mean(model: Any, name: str, target: Subarray | None) -> Float32:
+    """As `_plane`; its mean everywhere for a stack of strips that lies outside of it."""
+    array = np.asarray(getattr(model, name), dtype=np.float32)
+    if target is not None and target.stacked:
+        own = replace(_origin(model), xsize=array.shape[-1], ysize=array.shape[-2])
+        if not own.holds(target):
+            return np.full((target.ysize, target.xsize), np.mean(array), np.float32)
+    return _plane(model, name, target, np.float32)
+
+
 def _lower_case(table: NDArray[Any]) -> NDArray[Any]:
     """A table with its column names in lower case."""
     table.dtype.names = tuple(name.lower() for name in table.dtype.names or ())
@@ -202,7 +212,7 @@ class GainReference(Reference):
     def decode(cls, model: Any, target: Subarray | None) -> Self:
         factor = model.meta.exposure.gain_factor
         return cls(
-            data=_plane(model, "data", target, np.float32),
+            data=_plane_or_mean(model, "data", target),
             gain_factor=None if factor is None else float(factor),
             file=model.meta.filename,
         )
@@ -218,7 +228,7 @@ class ReadnoiseReference(Reference):
 
     @classmethod
     def decode(cls, model: Any, target: Subarray | None) -> Self:
-        return cls(data=_plane(model, "data", target, np.float32), file=model.meta.filename)
+        return cls(data=_plane_or_mean(model, "data", target), file=model.meta.filename)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
