@@ -38,7 +38,7 @@ class Subarray:
             name=str(metadata.get("subarray.name", "")),
             stripes=stripe_readout(metadata, int(shape[-2]), int(shape[-1])),
             irs2=metadata.is_irs2,
-            stacked=metadata.exposure_type == "FGS_ID-STACK",
+            stacked=metadata.get("exposure.type") == "FGS_ID-STACK",
         )
 
     def holds(self, target: "Subarray") -> bool:
