@@ -259,3 +259,21 @@ def test_quiet_pixels_at_the_very_limit_are_judged_as_by_the_rule(ngroups: int, 
     assert 0 < np.count_nonzero(expected) < expected.size
     detect_jumps(ramp, params, ReferenceSet.of(GainReference(data=gain), ReadnoiseReference(data=noise)))
     np.testing.assert_array_equal(ramp.groupdq, expected)
+
+
+def test_clipping_ends_after_five_rounds() -> None:
+    """Each round drops the largest of six outliers, so that the smallest stays."""
+    steps = 50 + np.random.default_rng(1).normal(0, 5, 30)
+    steps[:6] = 10.0 ** np.arange(3, 9)
+    data = np.zeros((30, 3, 1, 2), np.float32)  # a quiet pixel beside, or all would be flagged and none
+    data[:, 1:, 0, 0] = steps[:, None]
+    ramp = Ramp(
+        data=data,
+        groupdq=np.zeros(data.shape, np.uint8),
+        pixeldq=np.zeros((1, 2), np.uint32),
+        metadata=Metadata({"exposure": {"nframes": 1, "group_time": GROUP_TIME}}),
+    )
+    plane = np.ones((1, 2), np.float32)
+    params = JumpParameters(minimum_sigclip_groups=30, flag_4_neighbors=False)
+    detect_jumps(ramp, params, ReferenceSet.of(GainReference(data=plane), ReadnoiseReference(data=plane)))
+    np.testing.assert_array_equal(np.flatnonzero(ramp.groupdq[:, 1, 0, 0]), [1, 2, 3, 4, 5])
