@@ -136,6 +136,21 @@ def a_job(uncal: Path, out: Path, parameters: Mapping[str, Any], **more: Any) ->
     } | more
 
 
+def command_peak(uncal: Path, out: Path, parameters: Mapping[str, Any], crds: Path) -> float:
+    """Peak resident set of ``jwcal run`` on one exposure, MiB."""
+    settings = [f"{step}.{name}={value}" for step, values in parameters.items() for name, value in values.items()]
+    options = [part for setting in settings for part in ("--set", setting)]
+    command = [str(Path(sys.executable).with_name("jwcal")), "run", "detector1", str(uncal), "-o", str(out), "-q"]
+    process = subprocess.Popen(
+        [*command, *options], env=oracle.crds_environment(crds, CONTEXT), stdout=subprocess.DEVNULL
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"jwcal run ended with status {process.returncode}")
+    return usage.ru_maxrss / 1024
+
+
 def passes(runner: Sequence[str], jobs: Sequence[Mapping[str, Any]], crds: Path, context: str = CONTEXT) -> Result:
     """Run the jobs one after the other in one fresh process.
 
