@@ -16,6 +16,10 @@ from jwcal.core.errors import InvalidParameter, ParameterError, UnknownParameter
 _logger = logging.getLogger(__name__)
 
 
+_ONE_FILE_CACHE = 128 << 20
+"""Bytes of references kept for later steps where there is no other exposure that could use them."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
     """The command line of ``jwcal run`` as given."""
@@ -43,6 +47,7 @@ def run_files(options: RunOptions) -> int:
     """Run every file; a file that fails does not stop the others."""
     from jwcal.core.logs import log_file
     from jwcal.core.parameters import PIPELINE, build
+    from jwcal.core.references.load import ReferenceCache
     from jwcal.detector1.settings import definitions
 
     plan = options.plan or arguments.pipeline_plan(options.pipeline)
@@ -67,6 +72,7 @@ def run_files(options: RunOptions) -> int:
         "use_crds_parameters": options.use_crds_parameters,
         "memory_limit": arguments.memory_size(options.memory_limit),
         "threads": options.threads,
+        "cache": ReferenceCache(_ONE_FILE_CACHE) if len(options.files) == 1 else None,
     }
     failures: list[Exception] = []
     with log_file(options.log), display(quiet=options.quiet) as shown:

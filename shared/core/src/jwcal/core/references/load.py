@@ -43,12 +43,17 @@ class ReferenceCache:
             if isinstance(found, kind):
                 self._entries.move_to_end(key)
                 return found
+            self._shrink(0)  # one that is too large by itself makes room before the next is read
         reference = decode(path, kind, target)
         with self._lock:
             self._entries[key] = reference
-            while len(self._entries) > 1 and sum(map(nbytes, self._entries.values())) > self.limit:
-                self._entries.popitem(last=False)
+            self._shrink(1)
         return reference
+
+    def _shrink(self, kept: int) -> None:
+        """Let the longest unused go until the rest is within the limit or no more than `kept` are left."""
+        while len(self._entries) > kept and sum(map(nbytes, self._entries.values())) > self.limit:
+            self._entries.popitem(last=False)
 
     def _identity(self, path: Path) -> str:
         try:
