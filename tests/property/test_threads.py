@@ -306,6 +306,12 @@ def _(rng: np.random.Generator) -> Arguments:
     return numbers(rng, PLANE), doubles(rng, (2, NX)), doubles(rng, (NY,))
 
 
+@call(refpix, "subtract_clipped_means")
+def _(rng: np.random.Generator) -> Arguments:
+    rows, columns = rng.integers(0, NY, 60), rng.integers(0, NX, 60)
+    return numbers(rng, CUBE), rows, columns, np.array([0, 25, 60]), 3.0, np.zeros(NY, np.int64), np.arange(NX) % 2
+
+
 @call(refpix, "subtract_above")
 def _(rng: np.random.Generator) -> Arguments:
     return numbers(rng, PLANE), numbers(rng, PLANE), doubles(rng, (2, NX))

@@ -51,6 +51,18 @@ def _noise(rate, read_variance, nframes):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
+def _surely_small(difference, whole, count, noise, nframes, limit):
+    """Whether a difference is less than `limit` sigma from the median, by the sums and squares of all differences.
+
+    A median lies within one standard deviation of the mean.  False where that does not decide, or for a sum of NaN.
+    """
+    mean = whole[0] / count
+    reach = 1.001 * np.sqrt(max(whole[1] / count - mean * mean, 0.0)) + 1e-6 * np.abs(mean)
+    sigma = np.sqrt(max(np.abs(mean) - reach, 0.0) + np.float64(noise) * np.float64(noise) / nframes)
+    return np.abs(difference - mean) + reach < 0.999 * limit * sigma
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
 def _mark(groupdq, i, g, y, x, ratio, low, high):
     """Note a flagged sample whose size makes its neighbours suspicious; True if it does."""
     if low < ratio < high:
@@ -192,6 +204,7 @@ def find_jumps(data, groupdq, gain, noise, nframes, method, thresholds, spread, 
     nd = ngroups - 1
     total = nints * nd
     width = max(8, min(_TILE, _BUFFER // total))
+    clips = method in (CLIP_ALL, CLIP_INTEGRATIONS)
     for y in prange(ny):
         differences = np.empty((total, width), np.float32)
         previous = np.empty(width, np.float32)
@@ -199,7 +212,8 @@ def find_jumps(data, groupdq, gain, noise, nframes, method, thresholds, spread, 
         sums = np.empty((2, width), np.float64)
         beside = np.empty((2, width), np.int32)
         suspect = np.empty((nd if method == CLIP_INTEGRATIONS else 1, width), np.bool_)
-        together = np.empty(width, np.uint8)
+        whole = np.empty((2, width), np.float64)
+        known = np.empty(width, np.bool_)
         row = np.empty(total, np.float32)
         scratch = np.empty(total, np.float32)
         found = 0
@@ -219,6 +233,7 @@ def find_jumps(data, groupdq, gain, noise, nframes, method, thresholds, spread, 
                 nd,
                 sums,
                 beside,
+                whole,
                 suspect,
             )
             for p in range(pixels):
@@ -237,28 +252,34 @@ def find_jumps(data, groupdq, gain, noise, nframes, method, thresholds, spread, 
                         nd,
                         suspect[:, p],
                     )
-            together[:] = 0
+            known[:] = False
             for i in range(nints):
                 for g in range(ngroups):
                     flags = groupdq[i, g, y, x0 : x0 + pixels]
+                    together = np.uint8(0)
                     for p in range(pixels):
-                        together[p] |= flags[p]
-            for p in range(pixels):
-                if (together[p] & JUMP_DET) == 0:
-                    continue
-                x = x0 + p
-                row[:] = differences[:, p]
-                middle = median(scratch, _gather(row, scratch))
-                sigma = _noise(middle, np.float32(noise[y, x] * noise[y, x]), nframes)
-                for i in range(nints):
-                    for g in range(ngroups):
-                        if (groupdq[i, g, y, x] & JUMP_DET) == 0:
+                        together |= flags[p]
+                    if (together & JUMP_DET) == 0:
+                        continue
+                    for p in range(pixels):
+                        if (flags[p] & JUMP_DET) == 0:
                             continue
                         found += 1
-                        if g > 0:
-                            ratio = np.abs(np.float64(row[i * nd + g - 1]) - middle) / sigma
-                            if _mark(groupdq, i, g, y, x, ratio, spread[0], spread[1]):
-                                marked[i, g, y] = True
+                        if g == 0:
+                            continue
+                        difference = np.float64(differences[i * nd + g - 1, p])
+                        if clips and _surely_small(
+                            difference, whole[:, p], total, noise[y, x0 + p], nframes, spread[0]
+                        ):
+                            continue
+                        if not known[p]:
+                            row[:] = differences[:, p]
+                            sums[0, p] = median(scratch, _gather(row, scratch))
+                            sums[1, p] = _noise(sums[0, p], np.float32(noise[y, x0 + p] * noise[y, x0 + p]), nframes)
+                            known[p] = True
+                        ratio = np.abs(difference - sums[0, p]) / sums[1, p]
+                        if _mark(groupdq, i, g, y, x0 + p, ratio, spread[0], spread[1]):
+                            marked[i, g, y] = True
         counts[y] = found
 
 

@@ -91,12 +91,13 @@ def _screen_largest(differences, usable, network, work, noise, nframes, threshol
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _screen_clip(differences, first, step, count, work, total, spread, counts, threshold, pixels, suspect):
+def _screen_clip(differences, first, step, count, work, sums, counts, threshold, pixels, whole, suspect):
     """Set `suspect` where sigma clipping of `count` differences (every `step`th from `first`) may reject any.
 
     The median lies within a twentieth of the spread around the mean where half of the values lie on either side;
-    where it does, no clip limit can be nearer than that.
+    where it does, no clip limit can be nearer than that.  Adds sums and sums of squares to `whole` ``(2, pixels)``.
     """
+    total, spread = sums[0], sums[1]
     low, high = work[0], work[1]
     below, above = counts[0], counts[1]
     for p in range(pixels):
@@ -114,12 +115,14 @@ def _screen_clip(differences, first, step, count, work, total, spread, counts, t
             low[p] = value if value < low[p] else low[p]
             high[p] = value if value > high[p] else high[p]
     for p in range(pixels):
+        whole[0, p] += total[p]
         total[p] /= count
     for j in range(count):
         source = differences[first + j * step]
         for p in range(pixels):
             spread[p] += (np.float64(source[p]) - total[p]) ** 2
     for p in range(pixels):
+        whole[1, p] += spread[p] + count * total[p] * total[p]
         spread[p] = np.sqrt(spread[p] / count)
         work[2, p] = np.float32(total[p] - _NEAR * spread[p])
         work[3, p] = np.float32(total[p] + _NEAR * spread[p])
@@ -139,20 +142,22 @@ def _screen_clip(differences, first, step, count, work, total, spread, counts, t
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def screen(differences, usable, network, work, noise, nframes, method, thresholds, pixels, nd, sums, counts, suspect):
+def screen(
+    differences, usable, network, work, noise, nframes, method, thresholds, pixels, nd, sums, counts, whole, suspect
+):
     """Fill `suspect`: the pixels of a tile that may have jumps, and those with unusable samples.
 
-    Clipping integrations has a line ``(nd, pixels)`` for each group, other methods use the first line.
+    Clipping integrations has a line ``(nd, pixels)`` for each group, other methods use the first line.  Clipping leaves
+    the sums and sums of squares of each pixel's differences in `whole` ``(2, pixels)``.
     """
     total = differences.shape[0]
     suspect[:] = False
+    whole[:] = 0.0
     if method == CLIP_ALL:
-        _screen_clip(differences, 0, 1, total, work, sums[0], sums[1], counts, thresholds[2], pixels, suspect[0])
+        _screen_clip(differences, 0, 1, total, work, sums, counts, thresholds[2], pixels, whole, suspect[0])
     elif method == CLIP_INTEGRATIONS:
         for g in range(nd):
-            _screen_clip(
-                differences, g, nd, total // nd, work, sums[0], sums[1], counts, thresholds[2], pixels, suspect[g]
-            )
+            _screen_clip(differences, g, nd, total // nd, work, sums, counts, thresholds[2], pixels, whole, suspect[g])
     elif usable.size < 4:
         suspect[0] = True
     elif method == ITERATIVE:

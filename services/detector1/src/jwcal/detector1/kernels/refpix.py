@@ -100,6 +100,23 @@ def clipped_means(plane, rows, columns, bounds, limit, single, means):
 
 
 @njit(parallel=True, nogil=True, cache=True, error_model="numpy")
+def subtract_clipped_means(frames, rows, columns, bounds, limit, set_of_row, set_of_column):
+    """Subtract from each pixel of ``(nframes, ny, nx)`` the clipped mean of its set of pixels, in single precision.
+
+    The sets are as for `clipped_means`; the set of a pixel is that of its row plus that of its column.
+    """
+    nframes, ny, nx = frames.shape
+    for frame in prange(nframes):
+        means = np.empty(bounds.size - 1, np.float64)
+        clipped_means(frames[frame], rows, columns, bounds, limit, True, means)
+        for k in range(means.size):
+            means[k] = 0.0 if np.isnan(means[k]) else means[k]
+        for y in range(ny):
+            for x in range(nx):
+                frames[frame, y, x] = np.float32(frames[frame, y, x] - means[set_of_row[y] + set_of_column[x]])
+
+
+@njit(parallel=True, nogil=True, cache=True, error_model="numpy")
 def running_median(values, usable, length, result):
     """Median over `length` lines of ``(n, width)`` round each, mirrored at the ends; an even window reaches one line
     less above than below.

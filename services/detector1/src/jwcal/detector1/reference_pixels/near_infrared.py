@@ -68,12 +68,9 @@ def _one_output(frames: Float32, pixeldq: UInt32, axes: DetectorAxes, metadata: 
     sets = PixelSets.of(masks, pixeldq, dqflags.DO_NOT_USE, axes)
     if sets.rows.size == 0:
         return
-    means = np.empty(len(masks))
-    flat = np.zeros(axes.slow.size)
-    for frame in frames:
-        kernels.clipped_means(frame, sets.rows, sets.columns, sets.bounds, options.siglimit, True, means)
-        offsets = np.nan_to_num(means)[axes.fast % len(masks)]
-        kernels.subtract_lines(frame, *axes.lines(offsets, flat))
+    by_fast, none = axes.fast % len(masks), np.zeros(axes.slow.size, np.int64)
+    along = (none, by_fast) if axes.fast_is_x else (by_fast, none)
+    kernels.subtract_clipped_means(frames, sets.rows, sets.columns, sets.bounds, options.siglimit, *along)
 
 
 def _four_outputs(

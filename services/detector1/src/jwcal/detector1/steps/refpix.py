@@ -79,12 +79,8 @@ def subtract_reference_pixels(ramp: Ramp, params: RefPixParameters, refs: Refere
     _check_place(ramp)
     full = "FULL" in str(ramp.metadata.get("subarray.name", ""))
     sirs = refs.get(SirsKernelReference) if params.refpix_algorithm == "sirs" and full else None
-    if ramp.metadata.get("subarray.multistripe_reads1") is not None:  # many small frames
-        every = ramp.data.reshape(-1, ny, nx)
-        near_infrared.correct_frames(every, ramp.pixeldq, ramp.metadata, params, sirs, starts=True)
-    else:
-        for index, integration in enumerate(ramp.data):
-            near_infrared.correct_frames(integration, ramp.pixeldq, ramp.metadata, params, sirs, starts=index == 0)
+    every = ramp.data.reshape(-1, ny, nx)
+    near_infrared.correct_frames(every, ramp.pixeldq, ramp.metadata, params, sirs, starts=True)
     if ramp.zeroframe is not None:
         unusable = ramp.zeroframe == 0
         near_infrared.correct_frames(ramp.zeroframe, ramp.pixeldq, ramp.metadata, params, sirs, starts=False)
