@@ -37,6 +37,7 @@ CASES = (*NEAR_INFRARED_CASES, *MID_INFRARED_CASES, *STRIPE_CASES, *GUIDER_CASES
 _SAVED = {"save_mask": True, "save_background": True, "save_noise": True}
 
 FULL_FRAME_CASES = (
+    Case("nircam superstripe full", "nircam-superstripe-full"),
     Case("nircam full", "nircam-sw", size={"ngroups": 4}),
     Case(
         "nircam full refpix options, flicker by channel",
