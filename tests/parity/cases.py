@@ -36,6 +36,9 @@ CASES = (*NEAR_INFRARED_CASES, *MID_INFRARED_CASES, *STRIPE_CASES, *GUIDER_CASES
 
 _SAVED = {"save_mask": True, "save_background": True, "save_noise": True}
 
+_OFF = {"skip": True}
+_AFTER_REFPIX = ("linearity", "dark_current", "jump", "ramp_fit")
+
 FULL_FRAME_CASES = (
     Case("nircam superstripe full", "nircam-superstripe-full"),
     Case("nircam full", "nircam-sw", size={"ngroups": 4}),
@@ -78,6 +81,13 @@ FULL_FRAME_CASES = (
         size={"ngroups": 3},
     ),
     Case("nirspec irs2", "nirspec-irs2", size={"ngroups": 4}),
+    Case(
+        "nirspec irs2 reference pixels kept",
+        "nirspec-irs2",
+        {"refpix": {"preserve_irs2_refpix": True}} | dict.fromkeys(_AFTER_REFPIX, _OFF),
+        size={"ngroups": 2},
+        status=dict.fromkeys(_AFTER_REFPIX, "SKIPPED"),
+    ),
     Case(
         "nirspec irs2 options",
         "nirspec-irs2",

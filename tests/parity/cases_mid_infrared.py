@@ -53,6 +53,7 @@ MID_INFRARED_CASES = (
     Case("miri six groups", SUB, size={"ngroups": 6, "nints": 3}, change=changes.saturated_blocks),
     Case("miri five groups", SUB, size={"ngroups": 5}),
     Case("miri four groups", SUB, {"ramp_fit": {"save_opt": True}}, size={"ngroups": 4}),
+    Case("miri nothing to fit", SUB, {"ramp_fit": {"firstgroup": 2}}, size={"ngroups": 4}, nothing=True),
     Case("miri three groups", SUB, size={"ngroups": 3}),
     Case("miri two groups", SUB, {"lastframe": {}}, size={"ngroups": 2}, status={"lastframe": "SKIPPED"}),
     Case("miri one group", SUB, size={"ngroups": 1}),

@@ -1,5 +1,6 @@
 """Every step and product of stage 1 against the official package."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -88,6 +89,8 @@ def test_every_product_equals_the_official_one(
             lines = compare(expected, ours, tolerance_of(expected, case))
             problems += [f"{expected.name}: {line}" for line in lines]
     assert not problems, "\n".join(problems[:40])
+    if case in FULL_FRAME_CASES:
+        shutil.rmtree(official)  # gigabytes each
 
 
 def _products(folder: Path) -> list[Path]:

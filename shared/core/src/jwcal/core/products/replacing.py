@@ -33,7 +33,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def output_error(path: Path, error: OSError) -> OutputError:
     """The error for a file that cannot be written."""
-    if error.errno == errno.ENOSPC:
+    if error.errno == errno.ENOSPC or "Not enough" in str(error):  # astropy's word for it has no number
         return OutputError("the disk is full", file=path, remedy="free space or choose another output directory")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return OutputError("no permission to write here", file=path, remedy="choose another output directory")
