@@ -1,5 +1,6 @@
 """Products are whole or not there, hold everything of their input, and open like official ones."""
 
+import errno
 import mmap
 import resource
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from jwcal.core.data import GuiderRamp, Ramp, SideProduct
 from jwcal.core.errors import InvalidData, OutputError, UnreadableFile
 from jwcal.core.products.planes import read_array, read_dq_plane
 from jwcal.core.products.read import open_exposure, read_plane
+from jwcal.core.products.replacing import output_error
 from jwcal.core.products.write import (
     check_directory,
     write_cube,
@@ -35,6 +37,12 @@ INT_TIMES = np.array(
 )
 OWN = {"DATE", "FILENAME", "DATAMODL", "BITPIX", "BZERO", "BSCALE"}
 """Keywords that tell of the file itself."""
+
+
+def test_a_full_disk_is_told_from_other_failures() -> None:
+    for error in (OSError(errno.ENOSPC, "No space left"), OSError("Not enough space on disk: requested 2, available 1")):
+        assert "the disk is full" in str(output_error(Path("x.fits"), error))
+    assert "the disk is full" not in str(output_error(Path("x.fits"), OSError(errno.EIO, "Input/output error")))
 
 
 def read_ramp(path: Path, scratch: Scratch | None = None) -> Ramp:
