@@ -14,7 +14,7 @@ help:
 	@echo "make test-fast  the tests of a minute"
 	@echo "make check      format, lint, types, layers"
 	@echo "make official   install the official package beside ours, for parity tests and benchmarks"
-	@echo "make bench      measure both, write BENCHMARKS.md"
+	@echo "make bench      measure both, write BENCHMARKS.md (BENCH='--only speed --again')"
 
 setup: $(READY)
 
@@ -60,7 +60,7 @@ $(OFFICIAL)/.ready:
 	@touch $@
 
 bench: $(READY) official
-	$(BIN)/python tests/bench/bench.py
+	$(BIN)/python -m tests.bench $(BENCH)
 
 clean:
 	rm -rf $(VENV) $(OFFICIAL) .work demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -29,6 +29,8 @@ def main() -> None:
     imported = time.perf_counter() - started
     report = []
     for job in jobs:
+        for product in Path(job["output_dir"]).glob("*.fits"):
+            product.unlink()  # every pass writes new files
         peak_mib(reset=True)
         cpu, begin = time.process_time(), time.perf_counter()
         result = run(

@@ -4,6 +4,7 @@ from . import inputs
 from .case import ON, OPERATIONS, Case
 from .cases_mid_infrared import MID_INFRARED_CASES
 from .cases_near_infrared import NEAR_INFRARED_CASES
+from .cases_stripes import STRIPE_CASES
 
 _GUIDER = "GuiderPipeline"
 
@@ -30,7 +31,7 @@ GUIDER_CASES = (
     Case("fgs fine guide", "fgs-fineguide", pipeline=_GUIDER),
 )
 
-CASES = (*NEAR_INFRARED_CASES, *MID_INFRARED_CASES, *GUIDER_CASES)
+CASES = (*NEAR_INFRARED_CASES, *MID_INFRARED_CASES, *STRIPE_CASES, *GUIDER_CASES)
 """Small frames: the fast part of the suite."""
 
 _SAVED = {"save_mask": True, "save_background": True, "save_noise": True}

@@ -97,6 +97,8 @@ def main() -> None:
     run = runner()
     report = []
     for job in jobs:
+        for product in Path(job["output_dir"]).glob("*.fits"):
+            product.unlink()  # every pass writes new files
         report.append(run(job))
         spec_path.with_suffix(".report.json").write_text(json.dumps(report))
 

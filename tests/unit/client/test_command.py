@@ -56,6 +56,24 @@ def test_a_file_that_fails_does_not_stop_the_others(tmp_path: Path, references: 
     assert str(broken) in done.stderr
 
 
+def test_a_log_holds_a_json_object_for_each_step_product_and_failure(tmp_path: Path, references: list[str]) -> None:
+    broken = tmp_path / "broken_uncal.fits"
+    broken.write_text("not FITS")
+    file, log = write_uncal(tmp_path), tmp_path / "run.log"
+    jwcal("run", "detector1", broken, file, "--only-through", "dq_init", "--log", log, *references)
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [line["event"] for line in lines] == ["failed", "step", "step", "product"]
+    assert lines[0]["reason"] == "UNREADABLE_FILE"
+    assert (lines[2]["step"], lines[2]["status"], lines[2]["exposure"]) == ("dq_init", "COMPLETE", file.name)
+    assert lines[3]["path"].endswith("_ramp.fits")
+
+
+def test_a_log_that_cannot_be_written_is_named(tmp_path: Path, references: list[str]) -> None:
+    done = jwcal("run", "detector1", write_uncal(tmp_path), "--log", tmp_path / "no" / "run.log", *references)
+    assert done.returncode == 1
+    assert "run.log" in done.stderr
+
+
 def test_two_inputs_with_the_same_products_are_refused(tmp_path: Path) -> None:
     one, two = write_uncal(tmp_path / "a"), write_uncal(tmp_path / "b")
     done = jwcal("run", "detector1", one, two, "-o", tmp_path)

@@ -1,15 +1,19 @@
 """A plan runs step by step and tells what happened."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from stdatamodels.jwst import datamodels
 
 from jwcal.core.data import Ramp, Rates
 from jwcal.core.errors import Cancelled, HookError, InvalidData, MissingReference, UnknownParameter
 from jwcal.core.events import Event, StepFinished, StepStarted
 from jwcal.core.executor import CancelToken, PlannedStep, execute, plan_steps, through
+from jwcal.core.references.geometry import Subarray
 from jwcal.core.references.load import CrdsReferences, ReferenceCache
 from jwcal.core.references.reference_set import ReferenceSet
 from jwcal.core.references.types import GainReference
@@ -283,3 +287,24 @@ def test_leaving_out_a_step_of_no_plan_is_refused() -> None:
     with pytest.raises(UnknownParameter, match="'fail'") as caught:
         plan_steps(("multiply", "decline"), KNOWN, lambda _: Parameters(), skip=("fail",))
     assert caught.value.remedy == "choose one of: multiply, decline"
+
+
+def test_references_are_cut_to_the_frame_that_a_step_finds(tmp_path: Path) -> None:
+    rows = np.repeat(np.arange(2048, dtype=np.float32), 2048).reshape(2048, 2048)
+    gain = write_gain(tmp_path / "full_gain.fits")
+    with datamodels.open(str(gain)) as model:
+        model.data = rows
+        model.save(str(gain))
+
+    def drop_the_first_row(ramp: Ramp, params: Parameters, refs: ReferenceSet) -> Ramp:
+        ramp.metadata.set("subarray.ystart", ramp.metadata.get("subarray.ystart") + 1)
+        return dataclasses.replace(
+            ramp, data=ramp.data[:, :, 1:], groupdq=ramp.groupdq[:, :, 1:], pixeldq=ramp.pixeldq[1:]
+        )
+
+    ramp = a_ramp(data=np.ones_like(a_ramp().data))
+    crds = references(gain=str(gain))
+    crds.target = Subarray.of_exposure(ramp.metadata, ramp.data.shape)
+    steps = [planned(multiply_by_gain), planned(drop_the_first_row), planned(multiply_by_gain)]
+    result, _ = execute(steps, ramp, crds)
+    assert (result.data[0, 0, :, 0] == np.arange(601, 606, dtype=np.float32) ** 2).all()

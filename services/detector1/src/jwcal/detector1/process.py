@@ -1,5 +1,6 @@
 """The use case of stage 1: read an exposure, choose its plan, run it, write the products."""
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -10,6 +11,7 @@ from jwcal.core.data import Ramp, Rates
 from jwcal.core.errors import InvalidData, InvalidKeyword, InvalidParameter
 from jwcal.core.events import Listener, Progress, StepRecord, ignore
 from jwcal.core.executor import CancelToken, PlannedStep, execute, through
+from jwcal.core.logs import logged
 from jwcal.core.products.read import ExposureFile, open_exposure
 from jwcal.core.products.write import check_directory
 from jwcal.core.references.best import default_context
@@ -21,6 +23,8 @@ from jwcal.detector1.plans import OFFICIAL_PIPELINES, PLANS, choose_plan
 from jwcal.detector1.products import ProductWriter
 from jwcal.detector1.provenance import log, stamp
 from jwcal.detector1.settings import plan_run
+
+_logger = logging.getLogger(__name__)
 
 shared_cache = ReferenceCache()
 """Decoded references kept between the exposures of one process."""
@@ -88,6 +92,7 @@ def run(
     """
     started = time.perf_counter()
     path = Path(file)
+    on_event = logged(_logger, on_event, exposure=path.name)
     directory = Path(output_dir) if output_dir is not None else path.parent
     if threads is not None:
         _use_threads(threads)

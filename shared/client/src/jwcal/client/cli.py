@@ -97,6 +97,9 @@ def run(
     ] = None,
     as_json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    log: Annotated[
+        Path | None, typer.Option("--log", metavar="FILE", help="Append what happens to FILE, a JSON object a line.")
+    ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Print tracebacks.")] = False,
 ) -> int:
     """Calibrate exposures. A file that fails does not stop the others."""
@@ -122,6 +125,7 @@ def run(
             plan=plan,
             as_json=as_json,
             quiet=quiet,
+            log=log,
         )
     )
 

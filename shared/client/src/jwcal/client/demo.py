@@ -41,6 +41,8 @@ def run_demo(out: Path, *, seed: int, as_json: bool) -> int:
     if not as_json:
         print(f"Simulating a NIRCam exposure of stars, galaxies and cosmic rays ({MODE}, seed {seed}).", flush=True)
     simulation = _simulate(out / "input", seed)
+    if not as_json:
+        print("Calibrating it. The very first run compiles its kernels, which takes a minute or two.", flush=True)
     result = _calibrate(simulation, out / "products")
     products = {path.stem.rsplit("_", 1)[-1]: path for path in result.products}
     shown = read_products(products["jump"], products["rate"], products["rateints"])

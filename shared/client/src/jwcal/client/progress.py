@@ -8,6 +8,7 @@ from typing import Protocol, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Column
 
 from jwcal.core.events import Event, ProductWritten, StepFinished, StepStarted
 from jwcal.core.events import Progress as Phase
@@ -89,11 +90,11 @@ class Bars(Silent):
         self._console = console
         self._bars = Progress(
             SpinnerColumn(),
-            TextColumn("{task.fields[file]}"),
-            BarColumn(bar_width=30),
-            MofNCompleteColumn(),
-            TextColumn("{task.description}"),
-            TimeElapsedColumn(),
+            TextColumn("{task.fields[file]}", table_column=Column(no_wrap=True, overflow="ellipsis")),
+            BarColumn(bar_width=20, table_column=Column(min_width=10)),
+            MofNCompleteColumn(table_column=Column(no_wrap=True, min_width=5)),
+            TextColumn("{task.description}", table_column=Column(no_wrap=True, min_width=14)),
+            TimeElapsedColumn(table_column=Column(no_wrap=True, min_width=7)),
             console=console,
             transient=True,
         )
@@ -109,7 +110,7 @@ class Bars(Silent):
 
     def begin(self, file: Path) -> None:
         """An empty bar."""
-        self._bars.reset(self._task, total=None, description="opening", file=file.name, visible=True)
+        self._bars.reset(self._task, total=None, description="opening", file=file.stem, visible=True)
 
     def event(self, event: Event) -> None:
         """Move the bar."""
@@ -118,7 +119,7 @@ class Bars(Silent):
         elif isinstance(event, StepFinished):
             self._bars.update(self._task, completed=event.index + 1)
         elif isinstance(event, ProductWritten):
-            self._bars.update(self._task, description=f"wrote {event.path.name}")
+            self._bars.update(self._task, description=f"wrote {event.path.stem.rsplit('_', 1)[-1]}")
         elif isinstance(event, Phase):
             self._bars.update(self._task, description=event.phase)
 

@@ -1,5 +1,6 @@
 """``jwcal run``: calibrate exposures."""
 
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,8 @@ from jwcal.client.output import print_json
 from jwcal.client.progress import Display, display
 from jwcal.client.reporting import as_dict, complain, one_line, tracebacks_shown
 from jwcal.core.errors import InvalidParameter, ParameterError, UnknownParameter
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,10 +36,12 @@ class RunOptions:
     plan: str | None = None
     as_json: bool = False
     quiet: bool = False
+    log: Path | None = None
 
 
 def run_files(options: RunOptions) -> int:
     """Run every file; a file that fails does not stop the others."""
+    from jwcal.core.logs import log_file
     from jwcal.core.parameters import PIPELINE, build
     from jwcal.detector1.settings import definitions
 
@@ -64,7 +69,7 @@ def run_files(options: RunOptions) -> int:
         "threads": options.threads,
     }
     failures: list[Exception] = []
-    with display(quiet=options.quiet) as shown:
+    with log_file(options.log), display(quiet=options.quiet) as shown:
         reports = [_run_one(file, keywords, shown, failures) for file in options.files]
     if options.as_json:
         print_json({"runs": reports, "failed": len(failures)})
@@ -79,6 +84,7 @@ def run_files(options: RunOptions) -> int:
 
 
 def _run_one(file: Path, keywords: dict[str, Any], shown: Display, failures: list[Exception]) -> dict[str, Any]:
+    from jwcal.core.logs import log_failure
     from jwcal.detector1.process import run
 
     shown.begin(file)
@@ -86,6 +92,7 @@ def _run_one(file: Path, keywords: dict[str, Any], shown: Display, failures: lis
         result = run(file, on_event=shown.event, **keywords)
     except Exception as error:  # the next file shall have its turn
         failures.append(error)
+        log_failure(_logger, error, exposure=file.name)
         if tracebacks_shown():
             complain(error)
         named = one_line(error)

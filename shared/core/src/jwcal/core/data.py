@@ -7,9 +7,13 @@ orientation.  Superstripe exposures keep ``num_superstripe`` planes in `Ramp.pix
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from jwcal.core.array_types import Float32, Float64, UInt8, UInt32
 from jwcal.core.errors import InvalidData
 from jwcal.core.metadata import Metadata
+from jwcal.core.scratch import Scratch
 
 
 @dataclass(slots=True, kw_only=True)
@@ -53,6 +57,8 @@ class Ramp:
     """HDUs and keywords of the input that the schema does not know, carried to the output."""
     side_products: dict[str, SideProduct] = field(default_factory=dict)
     """Optional products by file suffix."""
+    scratch: Scratch | None = None
+    """Where the arrays lie if they are too large for the memory; None where they are in memory."""
 
     def __post_init__(self) -> None:
         if self.data.ndim != 4:
@@ -79,6 +85,10 @@ class Ramp:
     def ngroups(self) -> int:
         """Groups in each integration."""
         return int(self.data.shape[1])
+
+    def new_array(self, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+        """A zeroed array that lies where the ramp's own do."""
+        return np.zeros(shape, dtype) if self.scratch is None else self.scratch.zeros(shape, dtype, spill=True)
 
 
 @dataclass(slots=True, kw_only=True)

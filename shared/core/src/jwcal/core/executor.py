@@ -6,9 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from jwcal.core.errors import Cancelled, UnknownParameter
 from jwcal.core.events import Listener, StepFinished, StepRecord, StepStarted, ignore
 from jwcal.core.hooks import apply_hooks
+from jwcal.core.references.geometry import Subarray
 from jwcal.core.references.load import CrdsReferences
 from jwcal.core.references.reference_set import ReferenceSet
 from jwcal.core.step import Skip, StepDefinition, StepParameters
@@ -81,6 +84,8 @@ def run_step(planned: PlannedStep, product: Any, references: CrdsReferences) -> 
     definition, params = planned.definition, planned.params
     started = time.perf_counter()
     references.used = {}
+    if references.target is not None:
+        references.target = _frame(product) or references.target
     status, reason = "COMPLETE", ""
     if params.skip:
         status, reason = "SKIPPED", "skip = True"
@@ -101,6 +106,14 @@ def run_step(planned: PlannedStep, product: Any, references: CrdsReferences) -> 
     )
     note(product, definition, record)
     return product, record
+
+
+def _frame(product: Any) -> Subarray | None:
+    """Where the frames of a product lie now: steps may strip or collate them."""
+    data = getattr(product, "data", None)
+    if not isinstance(data, np.ndarray):
+        return None
+    return Subarray.of_exposure(product.metadata, data.shape)
 
 
 def note(product: Any, definition: StepDefinition, record: StepRecord) -> None:

@@ -1,8 +1,10 @@
 """Arrays that live in a scratch file, so that an exposure may be larger than the memory limit.
 
-A scratch array is a shared mapping of an unlinked file.  While any is alive a watcher thread looks at the process's
-resident set and, above its threshold, hands the mapped pages back to the page cache (``MADV_DONTNEED`` on a shared file
-mapping keeps the contents).  Computation goes on meanwhile; results do not depend on it.
+A scratch array is a shared mapping of an unlinked file.  Whoever goes through it calls `Scratch.trim` on the way, and
+while any is alive a watcher thread does: where the process's resident set is above the threshold, the mapped pages go
+back to the page cache (``MADV_DONTNEED`` on a shared file mapping keeps the contents).  Computation goes on meanwhile;
+results do not depend on it.  The watcher alone does not suffice where a kernel strides through a whole mapping: the
+system maps up to 2 MiB at a touch, a gigabyte within the watcher's period.  Such kernels get `jwcal.core.blocks`.
 """
 
 import mmap
@@ -20,6 +22,7 @@ from jwcal.core.errors import InvalidParameter, OutputError
 
 _FRACTION = 0.80
 _PERIOD_SECONDS = 0.01
+_BLOCK_FRACTION = 1 / 16
 
 
 class Scratch:
@@ -31,6 +34,12 @@ class Scratch:
         self._maps: list[mmap.mmap] = []
         self._stop = threading.Event()
         self._watcher: threading.Thread | None = None
+        self._process = psutil.Process()
+
+    @property
+    def block_bytes(self) -> int:
+        """What a block of an array in a scratch file may take of the memory."""
+        return max(1 << 20, int(_BLOCK_FRACTION * (self.limit or 0)))
 
     def must_spill(self, nbytes: int) -> bool:
         """Whether arrays of `nbytes` and the work on them would pass the limit."""
@@ -67,12 +76,14 @@ class Scratch:
         return np.frombuffer(mapping, dtype=dtype).reshape(shape)
 
     def _watch(self) -> None:
-        process = psutil.Process()
-        assert self.limit is not None
         while not self._stop.wait(_PERIOD_SECONDS):
-            if process.memory_info().rss > _FRACTION * self.limit:
-                for mapping in self._maps:
-                    mapping.madvise(mmap.MADV_DONTNEED)
+            self.trim()
+
+    def trim(self) -> None:
+        """Hand mapped pages back if too many are in memory."""
+        if self.limit is not None and self._process.memory_info().rss > _FRACTION * self.limit:
+            for mapping in tuple(self._maps):
+                mapping.madvise(mmap.MADV_DONTNEED)
 
     def close(self) -> None:
         """Stop watching; the files go when the last array does."""

@@ -129,7 +129,7 @@ def _reference_rules(instrument: str, reftype: str, texts: dict[str, str]) -> st
     rules = {
         entry.match: entry.file for entry in catalogue() if (entry.instrument, entry.reftype) == (instrument, reftype)
     }
-    if reftype in ("refpix", "pictureframe"):
+    if reftype in ("refpix", "pictureframe", "ipc"):
         rules |= {match: "N/A" for match in _rest(instrument, reftype) if match not in rules}
     return _rmap(instrument, reftype, PARKEYS[instrument][reftype], rules, texts)
 

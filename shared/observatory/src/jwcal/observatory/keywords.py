@@ -24,6 +24,7 @@ class Clock:
     mode: Mode
     ngroups: int
     nints: int
+    """Integrations of the file; each superstripe is one."""
 
     @property
     def start(self) -> float:
@@ -74,6 +75,7 @@ def keywords(mode: Mode, clock: Clock, integrations: range, segment: int, segmen
         | _exposure(mode, clock)
         | _segment(integrations, segment, segments)
         | _place(mode)
+        | (mode.stripes.keywords() if mode.stripes is not None else {})
         | (_guide_star(clock) if mode.is_guider else {})
     )
 

@@ -3,9 +3,10 @@
 Numbers are of the right order and rounded; none is flight calibration.  Positions and orientations are real.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jwcal.observatory.patterns import PATTERNS, ReadPattern
+from jwcal.observatory.stripe_modes import STRIPE_MODES, Multistripe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +57,22 @@ DETECTORS: dict[str, Detector] = {
             v2v3=(-122.428, -457.707),
             v3_angle=0.345,
             pixel=0.0307,
+        ),
+        Detector(
+            name="NRCA1",
+            instrument="NIRCAM",
+            channel="SHORT",
+            module="A",
+            fast=-1,
+            slow=2,
+            gain=2.08,
+            cds_noise=11.0,
+            bias=11800.0,
+            well=46500.0,
+            dark=0.003,
+            v2v3=(120.577, -527.501),
+            v3_angle=-0.568,
+            pixel=0.0313,
         ),
         Detector(
             name="NRCALONG",
@@ -216,6 +233,8 @@ class Mode:
     tso: bool = False
     snowballs: bool = False
     showers: bool = False
+    stripes: Multistripe | None = None
+    """Multistripe readout; corner and size are then those of the frames, nints counts whole fields."""
 
     @property
     def pattern(self) -> ReadPattern:
@@ -253,6 +272,14 @@ class Mode:
     def site(self) -> str:
         """What decides the pixels: detector and subarray."""
         return f"{self.detector.name}-{self.subarray}"
+
+    @property
+    def whole_detector(self) -> "Mode":
+        """The full frame that a multistripe mode reads parts of; other modes as they are."""
+        if self.stripes is None:
+            return self
+        size = (self.detector.shape[1], self.detector.shape[0])
+        return replace(self, subarray="FULL", corner=(1, 1), size=size, stripes=None)
 
 
 _NRCB1, _NRCBLONG = DETECTORS["NRCB1"], DETECTORS["NRCBLONG"]
@@ -603,3 +630,4 @@ MODES: dict[str, Mode] = {
         ),
     )
 }
+MODES |= {values["name"]: Mode(**{**values, "detector": DETECTORS[values["detector"]]}) for values in STRIPE_MODES}

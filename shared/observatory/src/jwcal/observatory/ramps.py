@@ -48,24 +48,25 @@ def expose(mode: Mode, pixels: Pixels, scene: Scene, ngroups: int, rng: np.rando
     refout = None
     if mode.instrument == "MIRI" and mode.is_full:
         refout = rng.integers(9900, 10100, (nints, ngroups, mode.shape[0], mode.shape[1] // 4), dtype=np.uint16)
-    camera = _Camera(mode, pixels, scene, ngroups, rng, Particles(mode, rng, nints * pattern.frames(ngroups)))
+    camera = Camera(mode, pixels, scene, ngroups, rng, Particles(mode, rng, nints * pattern.frames(ngroups)))
     for integration in range(nints):
         camera.begin(integration)
         for group in range(ngroups):
             signal, first_frame = camera.group(integration, group)
-            data[integration, group] = _digitised(camera.read(signal, integration, group))
+            data[integration, group] = digitised(camera.read(signal, integration, group))
             if zeroframe is not None and group == 0:
-                zeroframe[integration] = _digitised(first_frame + camera.noise.group(1))
+                zeroframe[integration] = digitised(first_frame + camera.noise.group(1))
     return RawExposure(
         data=data, zeroframe=zeroframe, refout=refout, hits=camera.recorded(), large=camera.particles.large
     )
 
 
-def _digitised(frame: Float32) -> NDArray[np.uint16]:
+def digitised(frame: Float32) -> NDArray[np.uint16]:
+    """What the 16-bit converter makes of a frame in DN."""
     return np.clip(np.rint(frame), 0, 65535).astype(np.uint16)
 
 
-class _Camera:
+class Camera:
     """The charge on the pixels and the electronics that read it."""
 
     def __init__(
@@ -95,13 +96,16 @@ class _Camera:
         self.noise = ReadoutNoise(self._mode, self._pixels, self._rng)
         self._expected = (self._light * self._curve[integration] + self._pixels.dark) * self._mode.frame_time
 
-    def group(self, integration: int, group: int) -> tuple[Float32, Float32]:
-        """Mean of the group's frames and its first frame, DN without noise."""
+    def group(self, integration: int, group: int, *, share: float = 1.0) -> tuple[Float32, Float32]:
+        """Mean of the group's frames and its first frame, DN without noise.
+
+        `share` of a frame time passes before each frame.
+        """
         pattern = self._mode.pattern
         total = first = np.zeros(0, np.float32)
         for frame in range(pattern.nframes):
             passed = 1 + (pattern.groupgap if group and frame == 0 else 0)
-            self._charge += self._rng.poisson(self._expected * passed)
+            self._charge += self._rng.poisson(self._expected * (passed * share))
             for _ in range(passed):
                 self._strike(integration, group, 1 - frame / pattern.nframes)
                 self._frame += 1

@@ -4,7 +4,7 @@ The catalogue covers every mode and never depends on what was made so far: all w
 files are made when a mode first needs them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from jwcal.observatory.modes import MODES, Mode
@@ -22,7 +22,7 @@ _TIMED: Keys = (DETECTOR, READPATT, SUBARRAY)
 _SHARED: dict[str, Keys] = {
     "mask": _SITE,
     "saturation": _SITE,
-    "ipc": (DETECTOR,),
+    "ipc": _SITE,
     "linearity": _SITE,
     "dark": _TIMED,
     "gain": _SITE,
@@ -86,7 +86,14 @@ def _applies(mode: Mode, reftype: str) -> bool:
         return mode.is_irs2
     if reftype == "pictureframe":
         return mode.is_full and not mode.is_irs2
+    if reftype == "ipc":
+        return mode.stripes is None or mode.stripes.superstripes == 0
     return True
+
+
+def _described(mode: Mode, reftype: str) -> Mode:
+    """The mode whose frames a reference has: full frames are cut to stripes, but for the dark."""
+    return mode if reftype == "dark" else mode.whole_detector
 
 
 @lru_cache(maxsize=1)
@@ -96,14 +103,18 @@ def catalogue() -> tuple[Entry, ...]:
     for instrument, types in PARKEYS.items():
         for reftype, keys in types.items():
             seen: set[tuple[str, ...]] = set()
+            made: dict[tuple[str, ...], Entry] = {}
             for mode in MODES.values():
                 match = tuple(selection(mode, key) for key in keys)
                 if mode.instrument != instrument or match in seen or not _applies(mode, reftype):
                     continue
                 seen.add(match)
+                described = _described(mode, reftype)
+                frame = tuple(selection(described, key) for key in keys)
                 extension = EXTENSIONS.get(reftype, "fits")
-                name = f"jwst_{instrument.lower()}_{reftype}_{len(seen):04d}.{extension}"
-                entries.append(Entry(instrument, reftype, match, name, mode))
+                name = f"jwst_{instrument.lower()}_{reftype}_{len(made) + 1:04d}.{extension}"
+                made.setdefault(frame, Entry(instrument, reftype, match, name, described))
+                entries.append(replace(made[frame], match=match))
     return tuple(entries)
 
 

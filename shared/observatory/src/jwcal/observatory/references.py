@@ -12,6 +12,7 @@ from jwcal.observatory.files import replaced
 from jwcal.observatory.modes import Mode
 from jwcal.observatory.reference_catalogue import Entry, entries_of
 from jwcal.observatory.step_parameters import write_parameters
+from jwcal.observatory.striping import Striping
 
 Maker = Callable[[Mode, Pixels], Any]
 
@@ -53,12 +54,21 @@ def _make(entry: Entry, path: Path) -> None:
     maker = MAKERS[entry.reftype]
     if (mode.instrument, entry.reftype) == ("MIRI", "dark"):
         maker = references_mid_infrared.dark
-    model = maker(mode, pixels(mode))
+    model = maker(mode, _frame(mode))
     _stamp(model, entry, path.name)
     with warnings.catch_warnings(), replaced(path) as temporary:
         warnings.simplefilter("ignore")
         model.save(str(temporary))
     model.close()
+
+
+def _frame(mode: Mode) -> Pixels:
+    """The pixels of a reference: the mode's, or those of its calibrated products where it reads in stripes."""
+    maps = pixels(mode.whole_detector)
+    if mode.stripes is None:
+        return maps
+    striping = Striping.of(mode)
+    return striping.pixels(maps, striping.product_lines)
 
 
 def _stamp(model: Any, entry: Entry, name: str) -> None:
@@ -76,6 +86,9 @@ def _stamp(model: Any, entry: Entry, name: str) -> None:
     if entry.reftype in _WITHOUT_FRAME:
         return
     meta.subarray.name = mode.subarray
-    meta.subarray.xstart, meta.subarray.ystart = mode.corner
-    meta.subarray.xsize, meta.subarray.ysize = mode.size
+    corner, size = mode.corner, mode.size
+    if mode.stripes is not None:
+        corner, size = Striping.of(mode).product_corner, model.data.shape[:-3:-1]
+    meta.subarray.xstart, meta.subarray.ystart = corner
+    meta.subarray.xsize, meta.subarray.ysize = size
     meta.subarray.fastaxis, meta.subarray.slowaxis = mode.detector.fast, mode.detector.slow

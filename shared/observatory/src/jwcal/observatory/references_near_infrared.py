@@ -11,6 +11,7 @@ from jwcal.observatory.interleaving import ROW_CLOCKS
 from jwcal.observatory.modes import MODES, Mode
 from jwcal.observatory.randomness import smooth_field, stream
 from jwcal.observatory.references_common import as_read, compact, definitions
+from jwcal.observatory.striping import Striping
 
 _LONGEST_FULL_DARK, _LONGEST_DARK = 10, 40
 _RAPID = {"NIRCAM": "RAPID", "NIRISS": "NISRAPID", "NIRSPEC": "NRSRAPID", "MIRI": "FASTR1"}
@@ -30,6 +31,8 @@ def dark(mode: Mode, pixels: Pixels) -> Any:
     pattern, time = mode.pattern, mode.frame_time
     nframes, gap = (pattern.nframes, pattern.groupgap) if mode.is_full else (1, 0)
     groups = min(mode.ngroups, _LONGEST_FULL_DARK) if mode.is_full else min(pattern.frames(mode.ngroups), _LONGEST_DARK)
+    if mode.stripes is not None:
+        groups, time = groups * Striping.of(mode).product_groups, time / Striping.of(mode).product_groups
     cls = datamodels.DarkNirspecModel if mode.instrument == "NIRSPEC" else datamodels.DarkModel
     model = cls(
         data=dark_ramp(pixels, groups, (nframes + gap) * time, 0.5 * (nframes + 1) * time),

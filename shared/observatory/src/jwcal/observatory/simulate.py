@@ -14,6 +14,8 @@ from jwcal.observatory.ramps import RawExposure, expose
 from jwcal.observatory.randomness import stream
 from jwcal.observatory.references import provide
 from jwcal.observatory.scene import Scene, make_scene
+from jwcal.observatory.striped_ramps import expose_stripes
+from jwcal.observatory.striping import Striping
 from jwcal.observatory.truth import Truth, write_truth
 
 
@@ -59,16 +61,26 @@ def simulate(
     out.mkdir(parents=True, exist_ok=True)
     cache = out / "crds" if crds is None else Path(crds)
     provide(chosen, cache)
-    clock = Clock(chosen, groups, integrations)
-    rng = stream(seed, mode, "exposure")
-    pattern = chosen.pattern
-    lasting = pattern.frames(min(groups, chosen.ngroups)) * chosen.frame_time
-    scene = make_scene(chosen, stream(seed, mode, "scene"), integrations, lasting)
-    raw = expose(chosen, pixels(chosen), scene, groups, rng)
+    scene, maps, raw = _observe(chosen, seed, groups, integrations)
+    clock = Clock(chosen, groups, len(raw.data))
     exposures = write_exposure(raw, chosen, clock, out, segments=segments, seed=seed)
     path = out / f"{root_name(chosen, 0, 1)}_truth.fits"
-    write_truth(_truth(chosen, scene, raw, pixels(chosen), seed), path)
+    write_truth(_truth(chosen, scene, raw, maps, seed), path)
     return Simulation(exposures=exposures, truth=path, crds=cache)
+
+
+def _observe(mode: Mode, seed: int, ngroups: int, nints: int) -> tuple[Scene, Pixels, RawExposure]:
+    """Scene and pixels as calibrated products show them, and the raw exposure."""
+    rng, scenes = stream(seed, mode.name, "exposure"), stream(seed, mode.name, "scene")
+    lasting = mode.pattern.frames(min(ngroups, mode.ngroups)) * mode.frame_time
+    maps = pixels(mode.whole_detector)
+    if mode.stripes is None:
+        scene = make_scene(mode, scenes, nints, lasting)
+        return scene, maps, expose(mode, maps, scene, ngroups, rng)
+    striping = Striping.of(mode)
+    scene, light = striping.scene(scenes, nints, lasting)
+    raw = expose_stripes(striping, maps, scene, light, ngroups, rng)
+    return scene, striping.pixels(maps, striping.product_lines), raw
 
 
 def _truth(mode: Mode, scene: Scene, raw: RawExposure, maps: Pixels, seed: int) -> Truth:
@@ -79,6 +91,9 @@ def _truth(mode: Mode, scene: Scene, raw: RawExposure, maps: Pixels, seed: int) 
         [(event.kind, event.integration, event.group, event.y, event.x, event.radius) for event in raw.large],
         [("kind", "U8"), ("integration", "i4"), ("group", "i4"), ("y", "f4"), ("x", "f4"), ("radius", "f4")],
     )
+    group_time = (mode.pattern.nframes + mode.pattern.groupgap) * mode.frame_time
+    if mode.stripes is not None:
+        group_time /= Striping.of(mode).product_groups
     noise = mode.detector.cds_noise * mode.detector.gain / np.sqrt(2 * mode.pattern.nframes)
     return Truth(
         electrons=electrons,
@@ -91,5 +106,5 @@ def _truth(mode: Mode, scene: Scene, raw: RawExposure, maps: Pixels, seed: int) 
         seed=seed,
         gain=mode.detector.gain,
         read_noise=float(noise),
-        group_time=(mode.pattern.nframes + mode.pattern.groupgap) * mode.frame_time,
+        group_time=group_time,
     )

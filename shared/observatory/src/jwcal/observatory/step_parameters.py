@@ -85,6 +85,8 @@ _BY_TYPE: dict[str, dict[str, Values]] = {
         "rampfitstep": {"suppress_one_group": False},
     },
     "NRC_TSIMAGE": {"ipcstep": _NO_IPC, "jumpstep": {"rejection_threshold": 6.0}},
+    "NRC_TSGRISM": {"ipcstep": _NO_IPC, "jumpstep": {"rejection_threshold": 6.0}},
+    "NIS_SOSS": {"ipcstep": _NO_IPC, "jumpstep": {"rejection_threshold": 5.0, "flag_4_neighbors": False}},
     "NIS_IMAGE": {
         "ipcstep": _NO_IPC,
         "jumpstep": _SNOWBALLS,

@@ -1,6 +1,7 @@
 """What is true of an exposure, and how near a product comes to it."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from scipy.ndimage import maximum_filter
 from jwcal.core.dqflags import DO_NOT_USE, JUMP_DET, SATURATED
 from jwcal.observatory.files import replaced
 
+SIZE_EDGES = (4.0, 6.0, 10.0, 20.0, 100.0, float("inf"))
+"""Sizes of hits in sigma that `JumpScore` tells apart."""
 _UNRELIABLE = (1 << 10) | (1 << 11) | (1 << 14) | (1 << 15) | (1 << 26) | (1 << 27) | (1 << 31)
 """Dead, hot, RC, telegraph, open and reference pixels are not judged."""
 
@@ -70,6 +73,8 @@ class JumpScore:
     false_alarm_rate: float
     """Share of good samples, away from any hit, that were flagged."""
     samples: int
+    by_size: tuple[tuple[float, float, int, int], ...]
+    """Between these sizes in sigma: hits, and those found."""
 
 
 def write_truth(truth: Truth, path: Path) -> None:
@@ -123,11 +128,20 @@ def _spread(values: NDArray[Any]) -> float:
 
 
 def score_slopes(
-    slope: NDArray[np.float32], error: NDArray[np.float32], dq: NDArray[np.uint32], truth: Truth
+    slope: NDArray[np.float32],
+    error: NDArray[np.float32],
+    dq: NDArray[np.uint32],
+    truth: Truth,
+    *,
+    with_jumps: bool = False,
 ) -> SlopeScore:
-    """Compare a rate image (DN/s) with the truth over pixels that nothing is wrong with."""
-    bad = np.uint32(DO_NOT_USE | SATURATED | JUMP_DET | _UNRELIABLE)
-    good = ((dq & bad) == 0) & np.isfinite(slope) & np.isfinite(error) & (error > 0)
+    """Compare a rate image (DN/s) with the truth over pixels that nothing is wrong with.
+
+    `with_jumps` takes those whose only fault is a jump instead.
+    """
+    bad = np.uint32(DO_NOT_USE | SATURATED | _UNRELIABLE)
+    jumped = (dq & np.uint32(JUMP_DET)) != 0
+    good = ((dq & bad) == 0) & (jumped == with_jumps) & np.isfinite(slope) & np.isfinite(error) & (error > 0)
     residual = (slope - truth.slope)[good].astype(float)
     expected = truth.slope[good].astype(float)
     pull = residual / error[good]
@@ -143,10 +157,11 @@ def score_slopes(
     )
 
 
-def score_rate(rate: Path, truth: Truth) -> SlopeScore:
+def score_rate(rate: Path, truth: Truth, *, with_jumps: bool = False) -> SlopeScore:
     """`score_slopes` of a ``_rate.fits`` product."""
     with fits.open(rate) as hdus:
-        return score_slopes(hdus["SCI"].data, hdus["ERR"].data, hdus["DQ"].data.astype(np.uint32), truth)
+        slope, error, dq = hdus["SCI"].data, hdus["ERR"].data, hdus["DQ"].data.astype(np.uint32)
+        return score_slopes(slope, error, dq, truth, with_jumps=with_jumps)
 
 
 def score_jumps(groupdq: NDArray[np.uint8], truth: Truth, *, sigma: float = 6.0) -> JumpScore:
@@ -159,22 +174,59 @@ def score_jumps(groupdq: NDArray[np.uint8], truth: Truth, *, sigma: float = 6.0)
     flagged = (groupdq & JUMP_DET) != 0
     usable = (groupdq & (DO_NOT_USE | SATURATED)) == 0
     nints, ngroups = groupdq.shape[:2]
-    hits = truth.cosmic_rays[(truth.cosmic_rays["group"] >= 1) & (truth.cosmic_rays["integration"] < nints)]
-    hits = hits[hits["group"] < ngroups]
-    noise = np.sqrt(2 * truth.read_noise**2 + np.maximum(truth.electrons, 0)[hits["y"], hits["x"]] * truth.group_time)
+    hits = _hits_within(truth, nints, ngroups)
     i, g, y, x = (hits[name] for name in ("integration", "group", "y", "x"))
     after = np.minimum(g + 1, ngroups - 1)
-    step = hits["electrons"] * np.maximum(hits["visible"], 1 - hits["visible"])
-    strong = (step > sigma * noise) & usable[i, g, y, x] & usable[i, g - 1, y, x]
+    judged = usable[i, g, y, x] & usable[i, g - 1, y, x]
     found = flagged[i, g, y, x] | flagged[i, after, y, x]
     near = np.zeros(flagged.shape, bool)
     near[i, g, y, x] = near[i, after, y, x] = True
-    near = maximum_filter(near, size=(1, 1, 5, 5))
-    quiet = usable & ~near
+    quiet = usable & ~maximum_filter(near, size=(1, 1, 5, 5))
     quiet[:, 0] = False
+    return _score(_sizes(hits, truth)[judged], found[judged], flagged[quiet], sigma)
+
+
+def score_ramps(dq: NDArray[np.uint32], groupdq: NDArray[np.uint8], truth: Truth, *, sigma: float = 6.0) -> JumpScore:
+    """Compare the flags of whole ramps ``(nints, ny, nx)``, those of a ``_rateints.fits`` product, with the hits.
+
+    As `score_jumps`, where only the ramp of a jump is known.  `groupdq` tells which samples are usable at all; ramps
+    that saturate are not judged.
+    """
+    flagged = (dq & np.uint32(JUMP_DET)) != 0
+    usable = (dq & np.uint32(DO_NOT_USE | SATURATED | _UNRELIABLE)) == 0
+    hits = _hits_within(truth, *groupdq.shape[:2])
+    i, g, y, x = (hits[name] for name in ("integration", "group", "y", "x"))
+    near = np.zeros(flagged.shape, bool)
+    near[i, y, x] = True
+    quiet = usable & ~maximum_filter(near, size=(1, 5, 5))
+    samples = (groupdq & (DO_NOT_USE | SATURATED)) == 0
+    judged = usable[i, y, x] & samples[i, g, y, x] & samples[i, g - 1, y, x]
+    return _score(_sizes(hits, truth)[judged], flagged[i, y, x][judged], flagged[quiet], sigma)
+
+
+def _hits_within(truth: Truth, nints: int, ngroups: int) -> NDArray[np.void]:
+    """Hits that make a step: not those before the first group."""
+    hits = truth.cosmic_rays
+    return hits[(hits["group"] >= 1) & (hits["group"] < ngroups) & (hits["integration"] < nints)]
+
+
+def _sizes(hits: NDArray[np.void], truth: Truth) -> NDArray[np.float64]:
+    """The larger of the two steps that each hit makes, over the noise of a difference of two groups."""
+    light = np.maximum(truth.electrons, 0)[hits["y"], hits["x"]] * truth.group_time
+    step = hits["electrons"] * np.maximum(hits["visible"], 1 - hits["visible"])
+    return np.asarray(step / np.sqrt(2 * truth.read_noise**2 + light), np.float64)
+
+
+def _score(sizes: NDArray[Any], found: NDArray[Any], alarms: NDArray[Any], sigma: float) -> JumpScore:
+    strong = sizes > sigma
+    by_size = []
+    for low, high in pairwise(SIZE_EDGES):
+        within = (sizes > low) & (sizes <= high)
+        by_size.append((low, high, int(within.sum()), int(found[within].sum())))
     return JumpScore(
         completeness=float(found[strong].mean()) if strong.any() else float("nan"),
         hits=int(strong.sum()),
-        false_alarm_rate=float(flagged[quiet].mean()) if quiet.any() else float("nan"),
-        samples=int(quiet.sum()),
+        false_alarm_rate=float(alarms.mean()) if alarms.size else float("nan"),
+        samples=int(alarms.size),
+        by_size=tuple(by_size),
     )

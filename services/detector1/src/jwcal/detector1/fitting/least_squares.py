@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 
 from jwcal.core import dqflags
 from jwcal.core.array_types import Float32, Float64
+from jwcal.core.blocks import integration_blocks, row_blocks
 from jwcal.core.data import Ramp, RateCube, RateImage, SideProduct
 from jwcal.detector1.kernels import networks, ramp_fit_details
 from jwcal.detector1.kernels import ramp_fit as kernels
 from jwcal.detector1.kernels.jump import every_pixel_has
+from jwcal.detector1.kernels.segments import POWERS
 
 _NO_ZEROFRAME = np.zeros((0, 0, 0), np.float32)
 
@@ -57,29 +59,39 @@ def fit_least_squares(
         return Fit(rate=None, rateints=None)
     times = integration_times(ramp)
     nframes = ramp.metadata.require_number("exposure.nframes", positive=True)
-    noise = np.float32(read_noise * (gain / np.float32(np.sqrt(2.0 * nframes))))
+    noise = np.asarray(read_noise * (gain / np.float32(np.sqrt(2.0 * nframes))), np.float32)
     dark = np.zeros_like(gain) if ramp.average_dark_current is None else ramp.average_dark_current
-    zeroframe = _NO_ZEROFRAME if ramp.zeroframe is None or suppress else ramp.zeroframe
     rate, rateints = _empty_results(ramp)
     table = slope_coefficients(groups.stop - groups.start)
-    inputs = (ramp.data, ramp.groupdq, zeroframe)
     chosen = (times, tuple(groups), suppress)
-    kernels.fit_ramps(
-        ramp.data,
-        ramp.groupdq,
-        ramp.pixeldq,
-        zeroframe,
-        gain,
-        noise,
-        dark,
-        table,
-        *_networks(ramp, groups),
-        *chosen,
-        (rate.data, rate.err, rate.var_poisson, rate.var_rnoise, rate.dq),
-        (rateints.data, rateints.err, rateints.var_poisson, rateints.var_rnoise, rateints.dq),
-    )
+    sorting = _networks(ramp, groups)
+    for block in row_blocks(ramp):
+        rows = block.rows
+        whole = _planes(rateints)
+        fitted = whole if ramp.scratch is None else [np.empty((ramp.nints, *p[0, rows].shape), p.dtype) for p in whole]
+        kernels.fit_ramps(
+            block.data,
+            block.groupdq,
+            ramp.pixeldq[rows],
+            _NO_ZEROFRAME if block.zeroframe is None or suppress else block.zeroframe,
+            gain[rows],
+            noise[rows],
+            dark[rows],
+            table,
+            *sorting,
+            *chosen,
+            tuple(plane[rows] for plane in _planes(rate)),
+            tuple(fitted),
+        )
+        if ramp.scratch is not None:
+            for index in range(ramp.nints):
+                for plane, part in zip(whole, fitted, strict=True):
+                    plane[index, rows] = part[index]
+                ramp.scratch.trim()
     side: dict[str, SideProduct] = {}
     if optional_results:
+        zeroframe = _NO_ZEROFRAME if ramp.zeroframe is None or suppress else ramp.zeroframe
+        inputs = (ramp.data, ramp.groupdq, zeroframe)
         nints, _, ny, nx = ramp.data.shape
         segments, jumps = np.zeros(ny, np.int64), np.zeros(ny, np.int64)
         ramp_fit_details.count_details(*inputs, *chosen, segments, jumps)
@@ -101,12 +113,12 @@ def slope_coefficients(ngroups: int) -> Float64:
     By length of the segment (from 3) and class of its weights ``|(i - m) / m|^p``, which are rounded to single
     precision as the official fit does.
     """
-    table = np.zeros((ngroups + 1, len(kernels.POWERS), ngroups))
+    table = np.zeros((ngroups + 1, len(POWERS), ngroups))
     for length in range(3, ngroups + 1):
         x = np.arange(length, dtype=np.float64)
         middle = (length - 1) / 2
         distance = np.abs((x - middle) / middle).astype(np.float32)
-        for index, power in enumerate(kernels.POWERS):
+        for index, power in enumerate(POWERS):
             weight = (distance ** np.float32(power)).astype(np.float64)
             sw, swx, swxx = weight.sum(), (weight * x).sum(), (weight * x * x).sum()
             table[length, index, :length] = weight * (sw * x - swx) / (sw * swxx - swx * swx)
@@ -143,13 +155,17 @@ def usable_groups(ramp: Ramp, *, suppress: bool) -> Groups | None:
     one, that are DO_NOT_USE everywhere, and need two groups then.
     """
     ngroups = ramp.ngroups
-    if kernels.every_sample_has(ramp.groupdq, np.uint8(dqflags.SATURATED), 0, False):
+    saturated = np.uint8(dqflags.SATURATED)
+    if all(kernels.every_sample_has(ramp.groupdq[b], saturated, 0, False) for b in integration_blocks(ramp)):
         return None
     if ramp.metadata.instrument != "MIRI" or ngroups == 1:
         return Groups(0, ngroups, False)
 
     def unused(group: int) -> bool:
-        return bool(kernels.every_sample_has(ramp.groupdq, np.uint8(dqflags.DO_NOT_USE), group, suppress))
+        flag = np.uint8(dqflags.DO_NOT_USE)
+        return all(
+            kernels.every_sample_has(ramp.groupdq[block], flag, group, suppress) for block in integration_blocks(ramp)
+        )
 
     start = 0
     while start < ngroups and unused(start):
@@ -175,12 +191,13 @@ def _pedestal_time(ramp: Ramp) -> float:
 
 def _empty_results(ramp: Ramp) -> tuple[RateImage, RateCube]:
     nints, _, ny, nx = ramp.data.shape
-
-    def planes(shape: tuple[int, ...]) -> dict[str, Any]:
-        return {name: np.empty(shape, np.float32) for name in ("data", "err", "var_poisson", "var_rnoise")}
-
-    rate = RateImage(**planes((ny, nx)), dq=np.empty((ny, nx), np.uint32), metadata=ramp.metadata)
-    rateints = RateCube(
-        **planes((nints, ny, nx)), dq=np.empty((nints, ny, nx), np.uint32), metadata=ramp.metadata.copy()
-    )
+    names = ("data", "err", "var_poisson", "var_rnoise")
+    image: dict[str, Any] = {name: np.empty((ny, nx), np.float32) for name in names}
+    cube: dict[str, Any] = {name: ramp.new_array((nints, ny, nx), np.float32) for name in names}
+    rate = RateImage(**image, dq=np.empty((ny, nx), np.uint32), metadata=ramp.metadata)
+    rateints = RateCube(**cube, dq=ramp.new_array((nints, ny, nx), np.uint32), metadata=ramp.metadata.copy())
     return rate, rateints
+
+
+def _planes(rates: RateImage | RateCube) -> tuple[Any, ...]:
+    return rates.data, rates.err, rates.var_poisson, rates.var_rnoise, rates.dq

@@ -1,11 +1,12 @@
 """Likelihood fit of ramps: generalised least squares with its own search for jumps."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
 from jwcal.core.array_types import Float32, Float64, UInt32
+from jwcal.core.blocks import row_ranges
 from jwcal.core.data import Ramp
 from jwcal.core.errors import InvalidData
 from jwcal.detector1.kernels import likelihood as kernels
@@ -15,6 +16,13 @@ MIN_GROUPS: Final = 4
 
 CHI_SQUARED_GAINS: Final = (20.25, 23.8)
 """Least gain in chi squared that drops one difference, or two neighbouring ones."""
+
+
+_PLANES: Final = ("data", "err", "dq", "var_poisson", "var_rnoise", "chisq")
+
+
+def _kind(name: str) -> Any:
+    return np.uint32 if name == "dq" else np.float32
 
 
 @dataclass(slots=True, kw_only=True)
@@ -31,15 +39,17 @@ class FittedRates:
     @classmethod
     def empty(cls, shape: tuple[int, ...]) -> "FittedRates":
         """Arrays to be filled."""
-        planes = [np.empty(shape, np.float32) for _ in range(5)]
-        return cls(
-            data=planes[0],
-            err=planes[1],
-            var_poisson=planes[2],
-            var_rnoise=planes[3],
-            chisq=planes[4],
-            dq=np.empty(shape, np.uint32),
-        )
+        return cls(**{name: np.empty(shape, _kind(name)) for name in _PLANES})
+
+    @classmethod
+    def beside(cls, ramp: Ramp) -> "FittedRates":
+        """Arrays to be filled for each integration of `ramp`, where its own lie."""
+        shape = (ramp.nints, *ramp.data.shape[-2:])
+        return cls(**{name: ramp.new_array(shape, _kind(name)) for name in _PLANES})
+
+    def rows(self, rows: slice) -> "FittedRates":
+        """Some rows, copied together where they are not."""
+        return FittedRates(**{name: np.ascontiguousarray(getattr(self, name)[..., rows, :]) for name in _PLANES})
 
 
 @dataclass(slots=True, kw_only=True)
@@ -124,7 +134,7 @@ def fit_likelihood(ramp: Ramp, gain: Float32, read_noise: Float32) -> Likelihood
     if dark is None:
         dark = np.zeros((ny, nx), np.float32)
 
-    fits = FittedRates.empty((nints, ny, nx))
+    fits = FittedRates.beside(ramp)
     for i in range(nints):
         kernels.fit_integration(
             ramp.data[i],
@@ -145,7 +155,7 @@ def fit_likelihood(ramp: Ramp, gain: Float32, read_noise: Float32) -> Likelihood
             fits.chisq[i],
         )
         kernels.compress_flags(ramp.groupdq[i], ramp.pixeldq, fits.dq[i])
-    return LikelihoodFit(rate=_combine(fits), rateints=fits)
+    return LikelihoodFit(rate=_combine(fits, ramp), rateints=fits)
 
 
 def _read_times(ramp: Ramp, nframes: int) -> list[Float64]:
@@ -158,29 +168,24 @@ def _read_times(ramp: Ramp, nframes: int) -> list[Float64]:
     return [(reads + group * stride) * frame_time for group in range(ramp.ngroups)]
 
 
-def _combine(fits: FittedRates) -> FittedRates:
+def _combine(fits: FittedRates, ramp: Ramp) -> FittedRates:
     """Rates of the exposure; those of a single integration as they are."""
     if len(fits.data) == 1:
-        return FittedRates(
-            data=fits.data[0].copy(),
-            err=fits.err[0].copy(),
-            dq=fits.dq[0].copy(),
-            var_poisson=fits.var_poisson[0].copy(),
-            var_rnoise=fits.var_rnoise[0].copy(),
-            chisq=fits.chisq[0].copy(),
-        )
+        return FittedRates(**{name: getattr(fits, name)[0].copy() for name in _PLANES})
     rate = FittedRates.empty(fits.data.shape[1:])
-    kernels.combine_integrations(
-        fits.data,
-        fits.dq,
-        fits.var_poisson,
-        fits.var_rnoise,
-        fits.chisq,
-        rate.data,
-        rate.dq,
-        rate.var_poisson,
-        rate.var_rnoise,
-        rate.err,
-        rate.chisq,
-    )
+    for rows in row_ranges(ramp):
+        these, out = fits.rows(rows), rate.rows(rows)
+        kernels.combine_integrations(
+            these.data,
+            these.dq,
+            these.var_poisson,
+            these.var_rnoise,
+            these.chisq,
+            out.data,
+            out.dq,
+            out.var_poisson,
+            out.var_rnoise,
+            out.err,
+            out.chisq,
+        )
     return rate

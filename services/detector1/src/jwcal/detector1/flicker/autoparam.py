@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from astropy.stats import sigma_clipped_stats
 
 from jwcal.core.array_types import Bool, Float32, Float64
 from jwcal.core.metadata import Metadata
@@ -105,6 +104,8 @@ def _column_average(image: Float32, start: float, stop: float) -> Float64:
 
 def _line(values: Float64) -> tuple[float, float]:
     """Slope of the straight line through the values, and the scatter about it."""
+    from astropy.stats import sigma_clipped_stats
+
     good = np.isfinite(values)
     x = np.arange(values.size)[good]
     fit = np.polynomial.Polynomial.fit(x, values[good], deg=1)
@@ -115,6 +116,8 @@ def _line(values: Float64) -> tuple[float, float]:
 
 def _channel_offset(values: Float64) -> float:
     """Largest step of the mean level between neighbouring outputs of a full frame."""
+    from astropy.stats import sigma_clipped_stats
+
     if values.size != _FULL:
         return 0.0
     means = [sigma_clipped_stats(values[at : at + _CHANNEL], sigma=3.0)[0] for at in range(0, _FULL, _CHANNEL)]

@@ -2,24 +2,15 @@
 
 import warnings
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-from astropy.stats import SigmaClip
-from numpy.typing import NDArray
-from photutils.background import Background2D, MedianBackground
 
 from jwcal.core.array_types import Bool, Float32
-from jwcal.detector1.flicker.statistics import CLIP, background_limits, between, median_of
+from jwcal.detector1.flicker.sample import Image, Sample
+from jwcal.detector1.flicker.statistics import CLIP, background_limits
+from jwcal.detector1.kernels.buckets import narrow, subtract_and_narrow
 
-Image = NDArray[np.float32] | NDArray[np.float64]
 _LARGEST_BOX = 32
-
-
-def usable_values(image: Image, mask: Bool) -> Any:
-    """The finite values of the pixels that `mask` marks, sorted."""
-    values = np.sort(image[mask])
-    return values[: int(np.searchsorted(values, np.inf))]  # NaN comes last
 
 
 def clip(
@@ -35,17 +26,20 @@ def clip(
     if not mask.any():
         return
     low, high = background_limits(
-        usable_values(image, mask),
+        Sample(image, mask).whole(),
         sigma_lower,
         sigma_upper,
         fit_histogram=fit_histogram,
         lower_half_only=lower_half_only,
     )
-    mask &= ~((image < np.float64(low)) | (image > np.float64(high)))
+    narrow(image, mask, low, high)
 
 
 def level(image: Image, mask: Bool, *, model: bool, box_size: Sequence[int] | None = None) -> Image | np.floating:
     """Background as a median, or as a smooth model; clips `mask` to it in place."""
+    from astropy.stats import SigmaClip
+    from photutils.background import Background2D, MedianBackground
+
     clip(image, mask, sigma_upper=CLIP, lower_half_only=True)
     if model:
         try:
@@ -63,7 +57,7 @@ def level(image: Image, mask: Bool, *, model: bool, box_size: Sequence[int] | No
             pass  # no box has enough pixels: the median serves
         else:
             return smooth
-    middle: np.floating = image.dtype.type(median_of(usable_values(image, mask)))
+    middle: np.floating = image.dtype.type(Sample(image, mask).whole().median)
     return middle
 
 
@@ -72,15 +66,14 @@ def subtract_median(image: Float32, mask: Bool, n_sigma: float) -> np.float32:
 
     The same as `level`, subtraction and `clip` one after the other, with one sorting of the pixels.
     """
-    values = usable_values(image, mask)
+    values = Sample(image, mask).whole()
     low, high = background_limits(values, CLIP, CLIP, lower_half_only=True)
-    values = between(values, low, high)
-    background = np.float32(median_of(values))
-    mask &= (image >= np.float64(low)) & (image <= np.float64(high))
-    image -= background
+    values = values.between(low, high)
+    background = np.float32(values.median)
     if n_sigma > 0:
-        low, high = background_limits(values - background, n_sigma, n_sigma, lower_half_only=True)
-        mask &= (image >= np.float64(low)) & (image <= np.float64(high))
+        nearer = background_limits(values, n_sigma, n_sigma, lower_half_only=True)
+        low, high = max(low, nearer[0]), min(high, nearer[1])
+    subtract_and_narrow(image, mask, background, low, high)
     return background
 
 

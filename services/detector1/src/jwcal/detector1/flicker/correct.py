@@ -63,8 +63,10 @@ class Cleaner:
         if self.flat is not None:
             image /= self.flat
         nan = np.isnan(image)
-        image[nan] = 0
-        mask[nan] = False
+        any_nan = bool(nan.any())
+        if any_nan:
+            image[nan] = 0
+            mask[nan] = False
         if not mask.any():
             return None
         image, background = self._subtract_background(image, mask)
@@ -77,7 +79,8 @@ class Cleaner:
         image += background
         if self.flat is not None:
             image *= self.flat
-        image[nan] = np.nan
+        if any_nan:
+            image[nan] = np.nan
         return image, background
 
     def _subtract_background(self, image: Float32, mask: Bool) -> tuple[Any, Any]:
@@ -107,7 +110,7 @@ def clean_differences(ramp: Ramp, mask: Bool, cleaner: Cleaner, background: Floa
             cleaned = cleaner.clean(image, usable)
             if cleaned is None:
                 continue
-            integration[g] = integration[g - 1] + cleaned[0]
+            np.add(integration[g - 1], cleaned[0], out=integration[g])
             if background is not None:
                 background[i, g] = cleaned[1]
 

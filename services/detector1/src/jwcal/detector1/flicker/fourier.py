@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
-from scipy.ndimage import convolve1d
 
 from jwcal.core.array_types import Bool, Float32, Float64
 
@@ -37,6 +36,8 @@ class NoFit(Exception):
 
 def clean_full_frame(image: Float32, mask: Bool, detector: str) -> Float32:
     """The image less its low-frequency noise along the lines of the fast axis."""
+    from scipy.ndimage import convolve1d
+
     upright: Float32 = _upright(image, detector)
     usable: Bool = _upright(mask, detector)
     model = _line_models(upright, usable)

@@ -5,7 +5,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import CubicSpline
 
 from jwcal.core.array_types import Float32, Float64
 from jwcal.core.data import Ramp
@@ -67,6 +66,8 @@ class JointModel:
 
     def spline(self) -> Float64:
         """Cubic spline through the periodic wave ``(4, nphases + 1)``; nodes are the middles of its samples."""
+        from scipy.interpolate import CubicSpline
+
         nodes = (np.arange(self.wave.size + 2) - 0.5) / self.wave.size
         values = np.concatenate((self.wave[-1:], self.wave, self.wave[:1]))
         return np.ascontiguousarray(CubicSpline(nodes, values).c)

@@ -19,7 +19,8 @@ _LARGE = 1e6
 def find_usable(gain, read_noise, pixeldq, usable):
     """Set `usable` where gain and noise allow a fit and the pixel has no flag that forbids one."""
     for p in range(gain.size):
-        usable[p] = (gain[p] > 0.0) & (read_noise[p] > 0.0) & ((pixeldq[p] & _INVALID) == 0)
+        known = (gain[p] > 0.0) & (read_noise[p] > 0.0) & (read_noise[p] < np.float32(np.inf))
+        usable[p] = known & ((pixeldq[p] & _INVALID) == 0)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

@@ -10,7 +10,7 @@ one through the rule itself.
 import numpy as np
 from numba import njit, prange
 
-from jwcal.detector1.kernels.networks import apply_network
+from jwcal.detector1.kernels.jump_screens import CLIP_ALL, CLIP_INTEGRATIONS, ITERATIVE, load, screen
 from jwcal.detector1.kernels.selection import insertion_sort, median
 
 DO_NOT_USE = np.uint8(1)
@@ -21,9 +21,6 @@ _UNUSABLE = np.uint8(3)
 _TILE = 64
 _BUFFER = 1 << 19
 """Differences of a tile, at most: they must stay in the processor's cache."""
-_SURE = 1 - 1e-5
-"""A screen lets only pass what the rule, rounded otherwise, would not flag either."""
-_NEAR = 0.05
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -34,127 +31,6 @@ def every_pixel_has(plane, flag):
             if (plane[y, x] & flag) == 0:
                 return False
     return True
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _load(data, groupdq, gain, y, x0, pixels, previous, differences):
-    """Differences (electrons) of a row's pixels from `x0`, ``(nints * (ngroups - 1), pixels)``; NaN if unusable."""
-    nints, ngroups = data.shape[0], data.shape[1]
-    factor = gain[y, x0 : x0 + pixels]
-    for i in range(nints):
-        for g in range(ngroups):
-            row = data[i, g, y, x0 : x0 + pixels]
-            flags = groupdq[i, g, y, x0 : x0 + pixels]
-            if g == 0:
-                for p in range(pixels):
-                    value = np.float32(row[p] * factor[p])
-                    previous[p] = np.float32(np.nan) if (flags[p] & _UNUSABLE) != 0 else value
-            else:
-                out = differences[i * (ngroups - 1) + g - 1]
-                for p in range(pixels):
-                    value = np.float32(row[p] * factor[p])
-                    value = np.float32(np.nan) if (flags[p] & _UNUSABLE) != 0 else value
-                    out[p] = value - previous[p]
-                    previous[p] = value
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _screen_median(differences, usable, network, work, noise, nframes, threshold, pixels, suspect):
-    """Set `suspect` where a difference may be further than `threshold` sigma from the median of all."""
-    n = usable.size
-    low, high = work[n], work[n + 1]
-    for p in range(pixels):
-        low[p] = np.float32(np.inf)
-        high[p] = np.float32(-np.inf)
-        suspect[p] = False
-    for j in range(n):
-        source, out = differences[usable[j]], work[j]
-        for p in range(pixels):
-            value = source[p]
-            out[p] = value
-            low[p] = value if value < low[p] else low[p]
-            high[p] = value if value > high[p] else high[p]
-            suspect[p] |= value != value
-    apply_network(work[:n], network)
-    first, second = work[(n - 1) // 2], work[n // 2]
-    for p in range(pixels):
-        middle = 0.5 * (np.float64(first[p]) + np.float64(second[p]))
-        sigma = np.sqrt(np.abs(middle) + np.float64(np.float32(noise[p] * noise[p])) / nframes)
-        quiet = np.float64(high[p]) - middle <= threshold * sigma * _SURE
-        quiet &= middle - np.float64(low[p]) <= threshold * sigma * _SURE
-        suspect[p] |= not quiet
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _screen_largest(differences, usable, network, work, noise, nframes, threshold, pixels, suspect):
-    """Set `suspect` where an absolute difference may be further than `threshold` sigma from the others' median."""
-    n = usable.size
-    for p in range(pixels):
-        suspect[p] = False
-    for j in range(n):
-        source, out = differences[usable[j]], work[j]
-        for p in range(pixels):
-            value = source[p]
-            out[p] = np.abs(value)
-            suspect[p] |= value != value
-    apply_network(work[:n], network)
-    smallest, largest, runner_up = work[0], work[n - 1], work[n - 2]
-    first, second = work[(n - 2) // 2], work[(n - 1) // 2]
-    for p in range(pixels):
-        middle = 0.5 * (np.float64(first[p]) + np.float64(second[p]))
-        sigma = np.sqrt(np.abs(middle) + np.float64(np.float32(noise[p] * noise[p])) / nframes)
-        quiet = np.float64(largest[p]) - middle <= threshold * sigma * _SURE
-        quiet &= middle - np.float64(smallest[p]) <= threshold * sigma * _SURE
-        quiet &= runner_up[p] < largest[p]
-        suspect[p] |= not quiet
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _screen_clip(differences, first, step, count, work, total, spread, counts, threshold, pixels, suspect):
-    """Set `suspect` where sigma clipping of `count` differences (every `step`th from `first`) may reject any.
-
-    The median lies within a twentieth of the spread around the mean where half of the values lie on either side;
-    where it does, no clip limit can be nearer than that.
-    """
-    low, high = work[0], work[1]
-    below, above = counts[0], counts[1]
-    for p in range(pixels):
-        low[p] = np.float32(np.inf)
-        high[p] = np.float32(-np.inf)
-        total[p] = 0.0
-        spread[p] = 0.0
-        below[p] = 0
-        above[p] = 0
-    for j in range(count):
-        source = differences[first + j * step]
-        for p in range(pixels):
-            value = source[p]
-            total[p] += np.float64(value)
-            low[p] = value if value < low[p] else low[p]
-            high[p] = value if value > high[p] else high[p]
-    for p in range(pixels):
-        total[p] /= count
-    for j in range(count):
-        source = differences[first + j * step]
-        for p in range(pixels):
-            spread[p] += (np.float64(source[p]) - total[p]) ** 2
-    for p in range(pixels):
-        spread[p] = np.sqrt(spread[p] / count)
-        work[2, p] = np.float32(total[p] - _NEAR * spread[p])
-        work[3, p] = np.float32(total[p] + _NEAR * spread[p])
-    floor, ceiling = work[2], work[3]
-    for j in range(count):
-        source = differences[first + j * step]
-        for p in range(pixels):
-            below[p] += np.int32(1) if source[p] >= floor[p] else np.int32(0)
-            above[p] += np.int32(1) if source[p] <= ceiling[p] else np.int32(0)
-    half = count // 2 + 1
-    for p in range(pixels):
-        reach = threshold * spread[p] * _SURE
-        quiet = (below[p] >= half) & (above[p] >= half)
-        quiet &= np.float64(high[p]) - np.float64(floor[p]) <= reach
-        quiet &= np.float64(ceiling[p]) - np.float64(low[p]) <= reach
-        suspect[p] |= not quiet
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -185,8 +61,9 @@ def _mark(groupdq, i, g, y, x, ratio, low, high):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _flag_all_above(groupdq, differences, middle, sigma, threshold, y, x, nd):
+    """Flag every finite difference too far from the median; infinite ones shift the median all the same."""
     for k in range(differences.size):
-        if np.abs(np.float64(differences[k]) - middle) / sigma > threshold:
+        if np.isfinite(differences[k]) and np.abs(np.float64(differences[k]) - middle) / sigma > threshold:
             groupdq[k // nd, k % nd + 1, y, x] |= JUMP_DET
 
 
@@ -234,13 +111,16 @@ def _iterate(groupdq, differences, work, read_variance, nframes, thresholds, y, 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _clip_group(groupdq, differences, work, threshold, g, y, x, nd):
-    """Sigma-clip the differences of group `g` over the integrations (all groups for ``g < 0``), at most five times."""
+    """Sigma-clip the differences of group `g` over the integrations (all groups for ``g < 0``), at most five times.
+
+    Only finite ones count.
+    """
     nints = differences.size // nd
     n = 0
     for i in range(nints):
         for k in range(nd if g < 0 else 1):
             value = differences[i * nd + (k if g < 0 else g)]
-            if not np.isnan(value):
+            if np.isfinite(value):
                 work[n] = value
                 n += 1
     lower, upper = -np.inf, np.inf
@@ -269,21 +149,19 @@ def _clip_group(groupdq, differences, work, threshold, g, y, x, nd):
         for k in range(nd if g < 0 else 1):
             group = k if g < 0 else g
             value = np.float64(differences[i * nd + group])
-            if value < lower or value > upper:
+            if np.isfinite(value) and (value < lower or value > upper):
                 groupdq[i, group + 1, y, x] |= JUMP_DET
 
 
-SINGLE_PASS, ITERATIVE, CLIP_INTEGRATIONS, CLIP_ALL = 0, 1, 2, 3
-
-
 @njit(nogil=True, cache=True, error_model="numpy")
-def _search(groupdq, row, work, noise, nframes, method, thresholds, y, x, nd):
-    """Apply the rule to the differences of one pixel, which are overwritten."""
+def _search(groupdq, row, work, noise, nframes, method, thresholds, y, x, nd, suspect):
+    """Apply the rule to the differences of one pixel, which are overwritten; clipping to `suspect` groups only."""
     if method == CLIP_ALL:
         _clip_group(groupdq, row, work, thresholds[2], -1, y, x, nd)
     elif method == CLIP_INTEGRATIONS:
         for g in range(nd):
-            _clip_group(groupdq, row, work, thresholds[2], g, y, x, nd)
+            if suspect[g]:
+                _clip_group(groupdq, row, work, thresholds[2], g, y, x, nd)
     elif method == ITERATIVE:
         _iterate(groupdq, row, work, np.float32(noise * noise), nframes, thresholds, y, x, nd)
     else:
@@ -291,27 +169,6 @@ def _search(groupdq, row, work, noise, nframes, method, thresholds, y, x, nd):
         middle = median(work, n)
         sigma = _noise(middle, np.float32(noise * noise), nframes)
         _flag_all_above(groupdq, row, middle, sigma, thresholds[2], y, x, nd)
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _screen(differences, usable, network, work, noise, nframes, method, thresholds, pixels, nd, sums, counts, suspect):
-    """Fill `suspect`: the pixels of a tile that may have jumps, and those with unusable samples."""
-    total = differences.shape[0]
-    if method in (CLIP_ALL, CLIP_INTEGRATIONS):
-        suspect[:] = False
-        if method == CLIP_ALL:
-            _screen_clip(differences, 0, 1, total, work, sums[0], sums[1], counts, thresholds[2], pixels, suspect)
-        else:
-            for g in range(nd):
-                _screen_clip(
-                    differences, g, nd, total // nd, work, sums[0], sums[1], counts, thresholds[2], pixels, suspect
-                )
-    elif usable.size < 4:
-        suspect[:] = True
-    elif method == ITERATIVE:
-        _screen_largest(differences, usable, network, work, noise, nframes, thresholds[2], pixels, suspect)
-    else:
-        _screen_median(differences, usable, network, work, noise, nframes, thresholds[2], pixels, suspect)
 
 
 @njit(parallel=True, nogil=True, cache=True, error_model="numpy")
@@ -341,15 +198,15 @@ def find_jumps(data, groupdq, gain, noise, nframes, method, thresholds, spread, 
         work = np.empty((max(usable.size + 2, 4), width), np.float32)
         sums = np.empty((2, width), np.float64)
         beside = np.empty((2, width), np.int32)
-        suspect = np.empty(width, np.bool_)
+        suspect = np.empty((nd if method == CLIP_INTEGRATIONS else 1, width), np.bool_)
         together = np.empty(width, np.uint8)
         row = np.empty(total, np.float32)
         scratch = np.empty(total, np.float32)
         found = 0
         for x0 in range(0, nx, width):
             pixels = min(width, nx - x0)
-            _load(data, groupdq, gain, y, x0, pixels, previous, differences)
-            _screen(
+            load(data, groupdq, gain, y, x0, pixels, previous, differences)
+            screen(
                 differences,
                 usable,
                 network,
@@ -365,9 +222,21 @@ def find_jumps(data, groupdq, gain, noise, nframes, method, thresholds, spread, 
                 suspect,
             )
             for p in range(pixels):
-                if suspect[p]:
+                if suspect[:, p].any():
                     row[:] = differences[:, p]
-                    _search(groupdq, row, scratch, noise[y, x0 + p], nframes, method, thresholds, y, x0 + p, nd)
+                    _search(
+                        groupdq,
+                        row,
+                        scratch,
+                        noise[y, x0 + p],
+                        nframes,
+                        method,
+                        thresholds,
+                        y,
+                        x0 + p,
+                        nd,
+                        suspect[:, p],
+                    )
             together[:] = 0
             for i in range(nints):
                 for g in range(ngroups):

@@ -3,17 +3,8 @@
 import numpy as np
 from numba import njit, prange
 
-from jwcal.detector1.kernels.ramp_fit import (
-    JUMP_DET,
-    POWERS,
-    SATURATED,
-    find_segments,
-    fit_segment,
-    load,
-    median_rate,
-    ramp_flags,
-    segment_class,
-)
+from jwcal.detector1.kernels.ramp_fit import JUMP_DET, SATURATED, load, median_rate, ramp_flags, stored
+from jwcal.detector1.kernels.segments import POWERS, find_segments, fit_segment, segment_class
 
 
 @njit(parallel=True, nogil=True, cache=True, error_model="numpy")
@@ -98,8 +89,11 @@ def fit_details(
         ends = np.empty(used + 1, np.int64)
         kinds = np.empty((nints, 1), np.int64)
         column = np.empty(used, np.float64)
+        measured = np.empty(nints, np.float64)  # first groups, which a zeroframe may replace
         for x in range(nx):
             load(data, groupdq, y, x, x + 1, values, raw)
+            for i in range(nints):
+                measured[i] = values[i * ngroups + start, 0]
             middle = 0.0
             for i in range(nints):
                 middle += median_rate(
@@ -114,7 +108,8 @@ def fit_details(
                 n = 0
                 for g in range(1, used):
                     if flags[i * used + g, 0] & JUMP_DET:
-                        crmag[i, n, y, x] = np.float64(values[at + g, 0]) - np.float64(values[at + g - 1, 0])
+                        before = measured[i] if g == 1 else np.float64(values[at + g - 1, 0])
+                        crmag[i, n, y, x] = np.float64(values[at + g, 0]) - before
                         n += 1
                 _, unusable, _ = ramp_flags(flags, 0, i * used, used, kinds[i, 0])
                 if unusable == used or (flags[i * used, 0] & SATURATED) != 0:
@@ -140,7 +135,7 @@ def fit_details(
                     weights[i, k, y, x] = 1.0 / vr
                     inverse += 1.0 / vr
                     weighted += s / vr
-                mean = weighted / inverse if kept > 0 else 0.0
+                mean = weighted * stored(1.0 / inverse) if kept > 0 else 0.0
                 ground = values[at, 0] - mean * pedestal_time
                 unknown = np.isnan(slopes[i, y, x]) or np.isnan(ground)
                 pedestal[i, y, x] = 0.0 if unknown else ground

@@ -101,15 +101,17 @@ def clipped_means(plane, rows, columns, bounds, limit, single, means):
 
 @njit(parallel=True, nogil=True, cache=True, error_model="numpy")
 def running_median(values, usable, length, result):
-    """Median over `length` lines of ``(n, width)`` round each, mirrored at the ends; NaN where all are bad.
+    """Median over `length` lines of ``(n, width)`` round each, mirrored at the ends; an even window reaches one line
+    less above than below.
 
-    An even window reaches one line less above than below.
+    NaN where all are bad, or where a usable one is NaN.
     """
     n, width = values.shape
     half = length // 2
     for line in prange(n):
         work = np.empty(length * width, np.float64)
         count = 0
+        unknown = False
         for k in range(line - half, line - half + length):
             at = -k if k < 0 else k
             if at > n - 1:
@@ -118,7 +120,8 @@ def running_median(values, usable, length, result):
                 if usable[at, j]:
                     work[count] = values[at, j]
                     count += 1
-        result[line] = median(work, count)
+                    unknown |= np.isnan(values[at, j])
+        result[line] = np.nan if unknown else median(work, count)
 
 
 @njit(parallel=True, nogil=True, cache=True, error_model="numpy")

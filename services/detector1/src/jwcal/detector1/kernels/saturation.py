@@ -1,7 +1,4 @@
-"""Saturation flags of ramps ``(nints, ngroups, ny, nx)``, one integration at a time.
-
-Thresholds and biases are stacks ``(nplanes, ny, nx)``; the caller passes the plane that belongs to the integration.
-"""
+"""Saturation flags of ramps ``(nints, ngroups, ny, nx)``, with thresholds and biases ``(ny, nx)``."""
 
 import numpy as np
 from numba import njit, prange
@@ -34,20 +31,26 @@ def grow_inplace(mask, row_any, target, flag, radius):
 
 
 @njit(parallel=True, nogil=True, cache=True, error_model="numpy")
-def flag_plane(data, dq, threshold, ever, mask, row_any):
-    """Forward test of one group: flags saturated and A/D-floor pixels, remembers them in `ever`."""
-    ny, nx = data.shape
-    for y in prange(ny):
-        values, flags, limits, before, now = data[y], dq[y], threshold[y], ever[y], mask[y]
-        together = np.uint8(0)
-        for x in range(nx):
-            before[x] |= values[x] >= limits[x]
-            flag = flags[x] | (SATURATED if before[x] else np.uint8(0))
-            flag |= AD_FLOOR | DO_NOT_USE if values[x] <= 0 else np.uint8(0)
-            flags[x] = flag
-            now[x] = (flag & SATURATED) != 0
-            together |= flag
-        row_any[y] = (together & SATURATED) != 0
+def flag_ramps(data, dq, threshold, row_any):
+    """Forward test of all groups of ``(nints, ngroups, ny, nx)``: flags saturated and A/D-floor pixels.
+
+    `row_any` ``(nints, ngroups, ny)`` says where a row has saturated pixels.
+    """
+    nints, ngroups, ny, nx = data.shape
+    for line in prange(nints * ny):
+        i, y = line // ny, line % ny
+        ever = np.zeros(nx, np.bool_)
+        limits = threshold[y]
+        for g in range(ngroups):
+            values, flags = data[i, g, y], dq[i, g, y]
+            together = np.uint8(0)
+            for x in range(nx):
+                ever[x] |= values[x] >= limits[x]
+                flag = flags[x] | (SATURATED if ever[x] else np.uint8(0))
+                flag |= AD_FLOOR | DO_NOT_USE if values[x] <= 0 else np.uint8(0)
+                flags[x] = flag
+                together |= flag
+            row_any[i, g, y] = (together & SATURATED) != 0
 
 
 @njit(parallel=True, nogil=True, cache=True, error_model="numpy")

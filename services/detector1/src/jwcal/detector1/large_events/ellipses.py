@@ -1,8 +1,7 @@
-"""Connected regions of flags, described and redrawn as ellipses."""
+"""Ellipses that stand for large events: what they contain, and how they grow."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,29 +28,6 @@ class Ellipse:
             return bool(
                 np.float64(along) ** 2 / np.float64(long) ** 2 + np.float64(across) ** 2 / np.float64(short) ** 2 <= 1
             )
-
-
-def find_ellipses(mask: NDArray[Any], min_area: float) -> list[Ellipse]:
-    """Ellipses of the 8-connected regions of `mask` ``(ny, nx)`` that fill at least `min_area` pixels."""
-    if not mask.any():
-        return []
-    from skimage.measure import label, regionprops  # takes half a second to import
-
-    found = []
-    for region in regionprops(label(mask)):
-        # filling holes never makes a region larger than its bounding box
-        if region.area_bbox < min_area or region.area_filled < min_area:
-            continue
-        found.append(
-            Ellipse(
-                x=float(region.centroid[1]),
-                y=float(region.centroid[0]),
-                minor=region.axis_minor_length - 1,
-                major=region.axis_major_length - 1,
-                angle=float(np.degrees(region.orientation)),
-            )
-        )
-    return found
 
 
 def cover(

@@ -12,13 +12,15 @@ from jwcal.core import dqflags
 from jwcal.core.array_types import Bool, Float32, Float64, UInt8
 from jwcal.core.data import Ramp
 from jwcal.detector1.kernels.jump import every_pixel_has
-from jwcal.detector1.large_events.ellipses import Ellipse, cover, find_ellipses, flagged_groups, grown_axes
+from jwcal.detector1.large_events.ellipses import Ellipse, cover, flagged_groups, grown_axes
+from jwcal.detector1.large_events.regions import find_regions
 
 _SATURATED = np.uint8(dqflags.SATURATED)
 _JUMP = np.uint8(dqflags.JUMP_DET)
 _DO_NOT_USE = np.uint8(dqflags.DO_NOT_USE)
 _INVALID = np.uint8(dqflags.SATURATED | dqflags.JUMP_DET | dqflags.DO_NOT_USE)
 _EXACT = np.array([_SATURATED, _JUMP, _DO_NOT_USE, _JUMP | _DO_NOT_USE, _SATURATED | _DO_NOT_USE], np.uint8)
+_ONE = np.uint8(1)
 _AMPLITUDE_PER_GROUP_TIME = 6.0  # the official step never hands its parameter on; this is what it computes with
 _MIN_DIFFERENCES = 10
 
@@ -65,7 +67,8 @@ def flag_showers(ramp: Ramp, params: ShowerParameters, gain: Float32, noise: Flo
                 ratio = np.abs(differences[index, group - 1] - middle[column]) / sigma[column]
             masked = ((work[index, group] | ramp.pixeldq) & _INVALID) != 0
             ratio[masked] = np.nan
-            showers = find_ellipses(_smoothed(ratio, ring) > params.extend_snr_threshold, params.extend_min_area)
+            bright = _smoothed(ratio, ring) > params.extend_snr_threshold
+            showers = find_regions(bright.view(np.uint8), _ONE, params.extend_min_area).ellipses()
             if showers:
                 found.append((index, group, showers))
     after = int(params.time_masked_after_shower // group_time)

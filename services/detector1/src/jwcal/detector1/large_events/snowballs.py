@@ -9,7 +9,9 @@ import numpy as np
 
 from jwcal.core import dqflags
 from jwcal.core.array_types import Bool, UInt8
-from jwcal.detector1.large_events.ellipses import Ellipse, cover, find_ellipses, grown_axes
+from jwcal.detector1.kernels.regions import any_within
+from jwcal.detector1.large_events.ellipses import Ellipse, cover, grown_axes
+from jwcal.detector1.large_events.regions import Regions, find_regions
 
 _SATURATED = np.uint8(dqflags.SATURATED)
 _JUMP = np.uint8(dqflags.JUMP_DET)
@@ -36,34 +38,45 @@ def flag_snowballs(groupdq: UInt8, params: SnowballParameters, group_time: float
     cores = np.zeros((nints, ny, nx), bool)
     total = 0
     for index, flags in enumerate(groupdq):
-        next_new: Bool = np.zeros((ny, nx), bool)
         for group in range(1, ngroups):
-            saturated = (flags[group] & _SATURATED) != 0
-            new = saturated & ((flags[group - 1] & _SATURATED) == 0)
-            if group < ngroups - 1:
-                next_new = ((flags[group + 1] & _SATURATED) != 0) & ~saturated
-            events = find_ellipses((flags[group] & _JUMP) != 0, params.min_jump_area)
+            jumps = find_regions(flags[group], _JUMP, params.min_jump_area)
             if params.sat_required_snowball:
-                here = find_ellipses(new, params.min_sat_area)
-                later = find_ellipses(next_new, params.min_sat_area) if group < ngroups - 1 and events else []
-                events = [event for event in events if _is_snowball(event, here + later, ny, params.edge_size)]
+                here = _new_cores(flags, group, params)
+                later = _new_cores(flags, group + 1, params) if group < ngroups - 1 and len(jumps) else []
+                events = _snowballs(jumps, here + later, ny, params.edge_size)
                 _extend_cores(flags, group, here, cores[index], params)
+            else:
+                events = jumps.ellipses()
             total += len(events)
             for event in events:
                 _flag_halo(flags[group], event, params)
     if params.mask_snowball_core_next_int:
         last = min(int(params.snowball_time_masked_next_int // group_time), ngroups)
         for index in range(1, nints):
-            groupdq[index, 1:last] |= cores[index - 1].astype(np.uint8) * _JUMP
+            if cores[index - 1].any():
+                groupdq[index, 1:last] |= cores[index - 1].astype(np.uint8) * _JUMP
     return total
 
 
-def _is_snowball(event: Ellipse, cores: list[Ellipse], ny: int, edge: int) -> bool:
-    """Near the edge, or around the centre of a saturated core."""
+def _new_cores(flags: UInt8, group: int, params: SnowballParameters) -> list[Ellipse]:
+    """Regions that saturate in `group`."""
+    return find_regions(
+        flags[group], _SATURATED, params.min_sat_area, without=(flags[group - 1], _SATURATED)
+    ).ellipses()
+
+
+def _snowballs(jumps: Regions, cores: list[Ellipse], ny: int, edge: int) -> list[Ellipse]:
+    """Regions of jumps near the edge, or around the centre of a saturated core."""
     low, high = edge, max(0, ny - edge)
-    if event.x < low or event.y < low or event.x > high or event.y > high:
-        return True
-    return any(event.contains(core.x, core.y) for core in cores)
+    x, y = jumps.x, jumps.y
+    at_edge = (x < low) | (y < low) | (x > high) | (y > high)
+    center_y, center_x = np.array([[core.y, core.x] for core in cores]).reshape(-1, 2).T
+    near = any_within(y, x, jumps.largest_axis / 2, center_y, center_x)
+    found = jumps.ellipses(np.flatnonzero(at_edge))
+    for event in jumps.ellipses(np.flatnonzero(near & ~at_edge)):
+        if any(event.contains(core.x, core.y) for core in cores):
+            found.append(event)
+    return found
 
 
 def _extend_cores(flags: UInt8, group: int, cores: list[Ellipse], seen: Bool, params: SnowballParameters) -> None:

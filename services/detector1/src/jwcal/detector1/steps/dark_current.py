@@ -12,6 +12,7 @@ from jwcal.core.references.reference_set import ReferenceSet
 from jwcal.core.references.types import DarkReference
 from jwcal.core.step import Skip, StepParameters, step
 from jwcal.detector1.kernels import subtract as kernels
+from jwcal.detector1.superstripes import check_collated
 
 
 class DarkCurrentParameters(StepParameters):
@@ -41,6 +42,7 @@ def subtract_dark(ramp: Ramp, params: DarkCurrentParameters, refs: ReferenceSet)
     The average dark current (parameter, else plane, else scalar of the reference) goes on to the ramp fit; a plane is
     never used, as in the official step, whose shape test it cannot pass.
     """
+    check_collated(ramp)
     dark = refs.get(DarkReference)
     if dark is None:
         raise Skip("no dark reference")
@@ -62,21 +64,27 @@ def subtract_dark(ramp: Ramp, params: DarkCurrentParameters, refs: ReferenceSet)
         used = min(len(ramps), ramp.nints) if by_integration else 1
         ramps = _averaged(ramps, used, ramp.ngroups, nframes, groupgap)
     start = int(ramp.metadata.get("exposure.integration_start", 1))
-    for index, integration in enumerate(ramp.data):
-        first_segment = start == 1 and index < len(ramps)
-        plane = ramps[index if first_segment else -1] if by_integration else ramps[0]
-        if plane.shape[0] >= ramp.ngroups:
-            kernels.subtract_ramp(integration, plane, ramp.ngroups)
-        else:
-            kernels.subtract_extrapolated_ramp(integration, plane)
+    alone = min(len(ramps) - 1, ramp.nints) if by_integration and start == 1 else 0
+    for index in range(alone):
+        _subtract(ramp.data[index : index + 1], ramps[index])
+    _subtract(ramp.data[alone:], ramps[-1] if by_integration else ramps[0])
     flags = dark.dq.reshape(-1, *dark.dq.shape[-2:])
-    superstripe = ramp.pixeldq.ndim == 3
-    ramp.pixeldq |= dark.dq if superstripe else np.bitwise_or.reduce(flags, axis=0)
+    ramp.pixeldq |= np.bitwise_or.reduce(flags, axis=0)
     if params.dark_output is not None:
         side = _side_product(ramp, dark, _whole(ramps, ramp.ngroups), nframes, groupgap)
         side.file = Path(params.dark_output).with_suffix(".fits").name
         ramp.side_products["dark_output"] = side
     return ramp
+
+
+def _subtract(integrations: Float32, dark: Float32) -> None:
+    """Subtract one dark ramp from each of ``(nints, ngroups, ny, nx)``."""
+    nints, ngroups, ny, nx = integrations.shape
+    if len(dark) >= ngroups:  # a ramp is subtracted as one tall plane
+        kernels.subtract_plane(integrations.reshape(nints, ngroups * ny, nx), dark[:ngroups].reshape(ngroups * ny, nx))
+    else:
+        for integration in integrations:
+            kernels.subtract_extrapolated_ramp(integration, dark)
 
 
 def _set_average(ramp: Ramp, params: DarkCurrentParameters, dark: DarkReference) -> None:

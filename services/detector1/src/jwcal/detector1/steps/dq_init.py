@@ -41,8 +41,11 @@ def initialize_dq(product: Ramp | GuiderRamp, params: DQInitParameters, refs: Re
         product.pixeldq = np.zeros(plane.shape, np.uint32)
     product.pixeldq |= plane
     unusable = (plane & np.uint32(dqflags.DO_NOT_USE)).astype(np.uint8).reshape(-1, *plane.shape[-2:])
-    for index, groupdq in enumerate(product.groupdq):
-        set_group_flags(groupdq, unusable[index % len(unusable)])
+    if len(unusable) == 1:
+        set_group_flags(product.groupdq.reshape(-1, *plane.shape[-2:]), unusable[0])
+    else:
+        for index, groupdq in enumerate(product.groupdq):
+            set_group_flags(groupdq, unusable[index % len(unusable)])
     return product
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from jwcal.core.data import Ramp
+from jwcal.core.errors import RefusedCorrection
 from jwcal.core.metadata import Metadata
 from jwcal.core.references.reference_set import ReferenceSet
 from jwcal.core.references.types import IpcReference
@@ -30,8 +31,15 @@ def correct_capacitance(ramp: Ramp, params: IpcParameters, refs: ReferenceSet) -
     kernel = reference.data if by_pixel else reference.data[:, :, None, None]
     rows = normal_rows(ramp.metadata, ramp.data.shape[-2])
     y0, y1, x0, x1 = science_window(ramp.metadata, rows.size, ramp.data.shape[-1])
-    for integration in ramp.data:
-        convolve_frames(integration, np.ascontiguousarray(kernel), by_pixel, rows, y0, y1, x0, x1)
+    if y1 <= y0 or x1 <= x0:
+        raise RefusedCorrection(
+            "by its corner and size the frame holds reference pixels only: stripes cannot be corrected for interpixel "
+            "capacitance",
+            file=ramp.metadata.source,
+            remedy="skip ipc",
+        )
+    frames = ramp.data.reshape(-1, *ramp.data.shape[-2:])
+    convolve_frames(frames, np.ascontiguousarray(kernel), by_pixel, rows, y0, y1, x0, x1)
     return ramp
 
 

@@ -8,14 +8,17 @@ from pydantic import Field
 
 from jwcal.core import dqflags
 from jwcal.core.array_types import Float32
+from jwcal.core.blocks import integration_blocks, row_blocks
 from jwcal.core.data import Ramp
 from jwcal.core.references.reference_set import ReferenceSet
 from jwcal.core.references.types import GainReference, ReadnoiseReference
 from jwcal.core.step import Skip, StepParameters, step
 from jwcal.detector1.kernels import jump as kernels
+from jwcal.detector1.kernels import jump_screens as methods
 from jwcal.detector1.kernels import networks
 from jwcal.detector1.large_events.showers import flag_showers
 from jwcal.detector1.large_events.snowballs import flag_snowballs
+from jwcal.detector1.superstripes import check_collated
 
 
 class JumpParameters(StepParameters):
@@ -124,13 +127,15 @@ def detect_jumps(ramp: Ramp, params: JumpParameters, refs: ReferenceSet) -> Ramp
     nints, ngroups, ny, nx = ramp.data.shape
     if ngroups <= 2:
         raise Skip("fewer than 3 groups")
+    check_collated(ramp)
     gain, noise = refs.require(GainReference).data, refs.require(ReadnoiseReference).data
     bad_gain = ~(gain > 0)
     ramp.pixeldq[..., bad_gain] |= np.uint32(dqflags.NO_GAIN_VALUE | dqflags.DO_NOT_USE)
     noise_electrons = noise * gain
     group_time = ramp.metadata.require_number("exposure.group_time", positive=True)
     cosmic_rays = _find(ramp, params, gain, noise_electrons, group_time)
-    kernels.drop_conflicts(ramp.groupdq)
+    for block in integration_blocks(ramp):
+        kernels.drop_conflicts(ramp.groupdq[block])
     events = 0
     if params.expand_large_events:
         events = flag_snowballs(ramp.groupdq, params, group_time)
@@ -164,36 +169,42 @@ def _find(ramp: Ramp, params: JumpParameters, gain: Float32, noise: Float32, gro
     jumps = np.zeros(ny, np.int64)
     marked = np.zeros((nints, ngroups, ny), bool)
     usable, network = _to_screen(counts.unusable, method)
-    kernels.find_jumps(
-        ramp.data,
-        ramp.groupdq,
-        gain,
-        noise,
-        nframes,
-        method,
-        thresholds,
-        spread,
-        usable,
-        network,
-        jumps,
-        marked,
-    )
-    if method in (kernels.CLIP_INTEGRATIONS, kernels.CLIP_ALL):
+    for block in row_blocks(ramp):
+        rows = block.rows
+        marks = np.ascontiguousarray(marked[:, :, rows])
+        kernels.find_jumps(
+            block.data,
+            block.groupdq,
+            gain[rows],
+            noise[rows],
+            nframes,
+            method,
+            thresholds,
+            spread,
+            usable,
+            network,
+            jumps[rows],
+            marks,
+        )
+        marked[:, :, rows] = marks
+    if method in (methods.CLIP_INTEGRATIONS, methods.CLIP_ALL):
         jumps[0] -= _clear_flagged_groups(ramp)
     if marked.any():
-        kernels.spread_to_neighbours(ramp.groupdq, marked)
-        kernels.clear_marks(ramp.groupdq, marked)
+        for part in integration_blocks(ramp):
+            kernels.spread_to_neighbours(ramp.groupdq[part], marked[part])
+            kernels.clear_marks(ramp.groupdq[part], marked[part])
     if groups1 > 0 or groups2 > 0:
         middle_gain = float(np.nanmedian(gain))
-        kernels.flag_after_jumps(
-            ramp.data,
-            ramp.groupdq,
-            gain,
-            params.after_jump_flag_dn1 * middle_gain,
-            groups1,
-            params.after_jump_flag_dn2 * middle_gain,
-            groups2,
-        )
+        for block in row_blocks(ramp):
+            kernels.flag_after_jumps(
+                block.data,
+                block.groupdq,
+                gain[block.rows],
+                params.after_jump_flag_dn1 * middle_gain,
+                groups1,
+                params.after_jump_flag_dn2 * middle_gain,
+                groups2,
+            )
     return int(jumps.sum())
 
 
@@ -211,9 +222,9 @@ def _to_screen(unusable: NDArray[np.bool_], method: int) -> tuple[NDArray[np.int
     """The differences that the search can screen many pixels by, and the sorting network for them; or none."""
     usable = np.flatnonzero(~(unusable[:, 1:] | unusable[:, :-1]))
     n = usable.size
-    if method in (kernels.CLIP_INTEGRATIONS, kernels.CLIP_ALL) or not 4 <= n <= networks.LONGEST:
+    if method in (methods.CLIP_INTEGRATIONS, methods.CLIP_ALL) or not 4 <= n <= networks.LONGEST:
         return usable[:0], networks.network(0, ())
-    if method == kernels.ITERATIVE:
+    if method == methods.ITERATIVE:
         return usable, networks.network(n, (0, (n - 2) // 2, (n - 1) // 2, n - 2, n - 1))
     return usable, networks.network(n, networks.median_ranks(n))
 
@@ -222,11 +233,11 @@ def _method(params: JumpParameters, counts: _Counts, nints: int) -> int | None:
     """How to search; None where there is too little to search in."""
     clip = nints if params.only_use_ints else counts.total_groups
     if clip >= params.minimum_sigclip_groups:
-        return int(kernels.CLIP_INTEGRATIONS if params.only_use_ints else kernels.CLIP_ALL)
+        return int(methods.CLIP_INTEGRATIONS if params.only_use_ints else methods.CLIP_ALL)
     if counts.usable_groups < 3:
         return None
     single = counts.usable_groups - 1 >= params.min_diffs_single_pass
-    return int(kernels.SINGLE_PASS if single else kernels.ITERATIVE)
+    return int(methods.SINGLE_PASS if single else methods.ITERATIVE)
 
 
 def _clear_flagged_groups(ramp: Ramp) -> int:

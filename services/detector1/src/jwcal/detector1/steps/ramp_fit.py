@@ -14,6 +14,7 @@ from jwcal.core.step import StepParameters, step
 from jwcal.detector1.fitting.least_squares import Fit, fit_least_squares
 from jwcal.detector1.fitting.likelihood import MIN_GROUPS, FittedRates, fit_likelihood
 from jwcal.detector1.naming import root_name
+from jwcal.detector1.superstripes import check_collated
 
 
 class RampFitParameters(StepParameters):
@@ -61,6 +62,7 @@ def fit_ramps(ramp: Ramp, params: RampFitParameters, refs: ReferenceSet) -> Rate
     Reproduced behaviour of the official step: variances of 1e6 and more are stored as 0; group times are rounded to
     single precision; the read-noise variance of ramps cut by charge migration is that of the uncut ramp.
     """
+    check_collated(ramp)
     read_noise = refs.require(ReadnoiseReference).data
     gain = refs.require(GainReference)
     if gain.gain_factor is not None:

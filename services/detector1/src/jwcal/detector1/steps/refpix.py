@@ -8,8 +8,10 @@ from jwcal.core.data import Ramp
 from jwcal.core.references.reference_set import ReferenceSet
 from jwcal.core.references.types import Irs2Reference, SirsKernelReference
 from jwcal.core.step import Skip, StepParameters, step
+from jwcal.core.stripes import superstripe_positions
 from jwcal.detector1.reference_pixels import irs2, mid_infrared, near_infrared
 from jwcal.detector1.reference_pixels.axes import FULL
+from jwcal.detector1.superstripes import collate
 
 
 class RefPixParameters(StepParameters):
@@ -60,6 +62,10 @@ def subtract_reference_pixels(ramp: Ramp, params: RefPixParameters, refs: Refere
     columns of each of the four interleaved outputs, relative to the first group; MIRI subarrays are skipped.
     NIRSpec's IRS2 readout has interleaved reference pixels, see `jwcal.detector1.reference_pixels.irs2`.
 
+    Multistripe frames subtract the clipped means of the flagged reference pixels among their lines, for each output
+    and parity of column.  Superstripes are then put together to frames of the whole field, see
+    `jwcal.detector1.superstripes`.
+
     Source: Robberto 2014, JWST-STScI-003852; Rauscher et al. 2017, PASP 129, 105003 (IRS2).
     """
     ny, nx = ramp.data.shape[-2:]
@@ -73,13 +79,17 @@ def subtract_reference_pixels(ramp: Ramp, params: RefPixParameters, refs: Refere
     _check_place(ramp)
     full = "FULL" in str(ramp.metadata.get("subarray.name", ""))
     sirs = refs.get(SirsKernelReference) if params.refpix_algorithm == "sirs" and full else None
-    for index, integration in enumerate(ramp.data):
-        near_infrared.correct_frames(integration, ramp.pixeldq, ramp.metadata, params, sirs, starts=index == 0)
+    if ramp.metadata.get("subarray.multistripe_reads1") is not None:  # many small frames
+        every = ramp.data.reshape(-1, ny, nx)
+        near_infrared.correct_frames(every, ramp.pixeldq, ramp.metadata, params, sirs, starts=True)
+    else:
+        for index, integration in enumerate(ramp.data):
+            near_infrared.correct_frames(integration, ramp.pixeldq, ramp.metadata, params, sirs, starts=index == 0)
     if ramp.zeroframe is not None:
         unusable = ramp.zeroframe == 0
         near_infrared.correct_frames(ramp.zeroframe, ramp.pixeldq, ramp.metadata, params, sirs, starts=False)
         ramp.zeroframe[unusable] = 0
-    return ramp
+    return collate(ramp) if superstripe_positions(ramp.metadata) else ramp
 
 
 def _correct_irs2(ramp: Ramp, params: RefPixParameters, refs: ReferenceSet) -> Ramp:

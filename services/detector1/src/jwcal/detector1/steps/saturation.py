@@ -58,45 +58,67 @@ def flag_saturation(ramp: Ramp, params: SaturationParameters, refs: ReferenceSet
     planes = threshold.reshape(-1, *threshold.shape[-2:])
     biases = bias.reshape(-1, *bias.shape[-2:])
     masks = unchecked.reshape(planes.shape)
-    for index in range(ramp.nints):
-        plane = index % len(planes)
-        _flag_integration(
-            ramp.data[index], ramp.groupdq[index], planes[plane], biases[plane], masks[plane], params, nframes
-        )
+    for plane, (limits, zero, unknown) in enumerate(zip(planes, biases, masks, strict=True)):
+        integrations = slice(plane, None, len(planes))  # superstripes take turns
+        _flag_ramps(ramp.data[integrations], ramp.groupdq[integrations], limits, zero, unknown, params, nframes)
         if ramp.zeroframe is not None:
-            _clear_zeroframe(ramp.zeroframe[index], planes[plane], params.n_pix_grow_sat)
+            for frame in ramp.zeroframe[integrations]:
+                _clear_zeroframe(frame, limits, params.n_pix_grow_sat)
     ramp.pixeldq |= flags
     return ramp
 
 
-def _flag_integration(
+def _flag_ramps(
     data: Float32,
-    dq: UInt8,
+    groupdq: UInt8,
     threshold: Float32,
     bias: Float32,
     unchecked: Bool,
     params: SaturationParameters,
     nframes: int,
 ) -> None:
-    """All tests of one integration ``(ngroups, ny, nx)``."""
-    ngroups, ny, nx = data.shape
-    ever, mask, row_any = np.zeros((ny, nx), bool), np.zeros((ny, nx), bool), np.zeros(ny, bool)
+    """All tests of ramps ``(nints, ngroups, ny, nx)``."""
+    nints, ngroups, ny, _ = data.shape
+    row_any = np.zeros((nints, ngroups, ny), bool)
+    kernels.flag_ramps(data, groupdq, threshold, row_any)
+    for index in np.flatnonzero(row_any.any(axis=(1, 2))):
+        _flag_saturating(data[index], groupdq[index], threshold, bias, unchecked, row_any[index], params, nframes)
+
+
+def _flag_saturating(
+    data: Float32,
+    dq: UInt8,
+    threshold: Float32,
+    bias: Float32,
+    unchecked: Bool,
+    row_any: Bool,
+    params: SaturationParameters,
+    nframes: int,
+) -> None:
+    """What follows from the saturated pixels of an integration ``(ngroups, ny, nx)``; `row_any` says where they are."""
+    ngroups = len(data)
     grow = params.n_pix_grow_sat
-    for group in range(ngroups):
-        kernels.flag_plane(data[group], dq[group], threshold, ever, mask, row_any)
-        if grow > 0 and row_any.any():
-            kernels.grow_inplace(mask, row_any, dq[group], kernels.SATURATED, grow)
+    saturates = [bool(rows.any()) for rows in row_any]
+    if grow > 0:
+        for group in range(ngroups):
+            if not saturates[group]:
+                continue
+            mask = (dq[group] & kernels.SATURATED) != 0
+            kernels.grow_inplace(mask, row_any[group], dq[group], kernels.SATURATED, grow)
     if not params.use_readpatt:
         return
     if nframes > 1:
+        mask, rows = np.empty(data.shape[1:], bool), np.empty(data.shape[1], bool)
         for group in range(ngroups - 2, -1, -1):
+            if not saturates[group + 1]:
+                continue
             mean, last = _mean_read(group, nframes), (group + 1) * nframes
             kernels.partly_saturated(
-                data[group], dq[group], dq[group + 1], threshold, unchecked, mean / last, mask, row_any
+                data[group], dq[group], dq[group + 1], threshold, unchecked, mean / last, mask, rows
             )
-            if row_any.any():
-                kernels.grow_inplace(mask, row_any, dq[group], kernels.DO_NOT_USE, grow)
-    if ngroups > 2:
+            if rows.any():
+                kernels.grow_inplace(mask, rows, dq[group], kernels.DO_NOT_USE, grow)
+    if ngroups > 2 and saturates[2]:
         kernels.flag_second_group(data, dq, threshold, bias, _mean_read(0, nframes), 3 * nframes, nframes)
 
 

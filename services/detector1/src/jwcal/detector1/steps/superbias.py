@@ -27,8 +27,11 @@ def subtract_superbias(ramp: Ramp, params: SuperbiasParameters, refs: ReferenceS
     if bias is None:
         raise Skip("no superbias reference")
     planes = bias.data.reshape(-1, *bias.data.shape[-2:])
-    for index, integration in enumerate(ramp.data):
-        subtract_plane(integration, planes[index % len(planes)])
+    if len(planes) == 1:
+        subtract_plane(ramp.data.reshape(-1, *ramp.data.shape[-2:]), planes[0])
+    else:
+        for index, integration in enumerate(ramp.data):
+            subtract_plane(integration, planes[index % len(planes)])
     if ramp.zeroframe is not None:
         for index, frame in enumerate(ramp.zeroframe):
             frame[...] = np.where(

@@ -17,6 +17,7 @@ from jwcal.core.data import GuiderRamp, Ramp
 from jwcal.core.errors import InvalidData, InvalidKeyword, UnreadableFile
 from jwcal.core.metadata import Metadata
 from jwcal.core.scratch import Scratch
+from jwcal.core.stripes import superstripe_positions
 
 GUIDER_TYPES = ("FGS_ID-STACK", "FGS_ID-IMAGE", "FGS_ACQ1", "FGS_ACQ2", "FGS_TRACK", "FGS_FINEGUIDE")
 _PIXEL_HDUS = ("SCI", "PIXELDQ", "GROUPDQ", "ERR", "ZEROFRAME", "REFOUT", "DQ", "AVDRKCUR")
@@ -62,21 +63,23 @@ class ExposureFile:
                 remedy="give an exposure of shape (integrations, groups, rows, columns)",
             )
         self._check_shape(shape)
-        spill = scratch.must_spill(5 * int(np.prod(shape)))
+        superstripes = self._superstripes(shape[0])
+        copies = 2 if superstripes else 1  # superstripes are put together into arrays of their own
+        spill = scratch.must_spill(copies * _working_bytes(shape))
         data = scratch.zeros(shape, np.float32, spill=spill)
         groupdq = scratch.zeros(shape, np.uint8, spill=spill)
         self._fill("SCI", data)
         if "GROUPDQ" in self.planes:
             self._expect("GROUPDQ", shape)
             self._fill("GROUPDQ", groupdq)
-        pixeldq = np.zeros(shape[-2:], np.uint32)
+        pixeldq = np.zeros((superstripes, *shape[-2:]) if superstripes else shape[-2:], np.uint32)
         if "PIXELDQ" in self.planes:
             pixeldq = np.zeros(self.planes["PIXELDQ"].shape, np.uint32)
             self._fill("PIXELDQ", pixeldq)
         zeroframe = None
         if "ZEROFRAME" in self.planes and self.metadata.get("exposure.zero_frame", False):
             self._expect("ZEROFRAME", (shape[0], *shape[2:]))
-            zeroframe = np.zeros((shape[0], *shape[2:]), np.float32)
+            zeroframe = scratch.zeros((shape[0], *shape[2:]), np.float32, spill=spill)
             self._fill("ZEROFRAME", zeroframe)
         refout = None
         if "REFOUT" in self.planes:
@@ -93,10 +96,24 @@ class ExposureFile:
             zeroframe=zeroframe,
             refout=refout,
             average_dark_current=average_dark_current,
+            read_times=_read_times(self.metadata),
             metadata=self.metadata,
             tables=self.tables,
             extra=self.extra,
+            scratch=scratch if spill else None,
         )
+
+    def _superstripes(self, nints: int) -> int:
+        """Superstripe positions of an integration, 0 for other readouts; refuses a part of an integration."""
+        count = superstripe_positions(self.metadata)
+        if count and nints % count:
+            raise InvalidData(
+                f"{nints} integrations are not whole sets of {count} superstripes",
+                file=self.path,
+                keyword="SSTR_NST",
+                remedy="correct SSTR_NST or fetch the file again",
+            )
+        return count
 
     def _guider(self) -> GuiderRamp:
         shape = self.planes["SCI"].shape
@@ -152,6 +169,12 @@ class ExposureFile:
                     row[:] = raw
 
 
+def _working_bytes(shape: tuple[int, ...]) -> int:
+    """Bytes of a ramp with its flags, and of the rates of its integrations."""
+    nints, ngroups, ny, nx = shape
+    return nints * ny * nx * (5 * ngroups + 24)
+
+
 def open_exposure(path: Path) -> ExposureFile:
     """Open an exposure's headers and tables.
 
@@ -175,7 +198,7 @@ def open_exposure(path: Path) -> ExposureFile:
                 model_class = datamodels.RampModel
                 if kind in GUIDER_TYPES:
                     model_class = datamodels.GuiderRawModel
-                elif hdus[0].header.get("NSUPSTRP", 0):
+                elif hdus[0].header.get("SSTR_NST", 0) not in (0, None):
                     model_class = datamodels.SuperstripeRampModel
                 with model_class(skeleton) as model:
                     tree = plain(model._instance["meta"])
@@ -198,6 +221,12 @@ def open_exposure(path: Path) -> ExposureFile:
     metadata = Metadata(tree, source=str(path), history=history)
     _check_keywords(metadata)
     return ExposureFile(path, metadata, tables, extra, planes)
+
+
+def _read_times(metadata: Metadata) -> NDArray[np.float64] | None:
+    """Times of the reads of each group, where the exposure is not sampled evenly."""
+    times = metadata.get("exposure.read_times")
+    return np.array(times, np.float64) if times else None
 
 
 def read_plane(path: str | Path) -> NDArray[Any]:

@@ -13,6 +13,7 @@ from jwcal.core.data import GuiderCube, GuiderRamp, Ramp, RateCube, RateImage, S
 from jwcal.core.metadata import Metadata
 from jwcal.core.products.replacing import output_error, replacing
 from jwcal.core.products.windows import PERSISTENCE_WINDOWS, write_windows
+from jwcal.core.stripes import superstripe_positions
 
 IFU_TYPES = ("NRS_IFU", "MIR_MRS")
 
@@ -46,12 +47,16 @@ def write_cube(cube: RateCube, path: Path, *, extra: Any = None, logs: Mapping[s
 
 def write_ramp(ramp: Ramp, path: Path, *, logs: Mapping[str, Any] | None = None) -> None:
     """Write a ramp (``RampModel``)."""
-    model = "SuperstripeRampModel" if ramp.metadata.get("subarray.num_superstripe", 0) else "RampModel"
+    model = "SuperstripeRampModel" if superstripe_positions(ramp.metadata) else "RampModel"
     arrays: dict[str, Any] = {"data": ramp.data, "pixeldq": ramp.pixeldq, "groupdq": ramp.groupdq, **ramp.tables}
     for name in ("zeroframe", "refout", "average_dark_current"):
         if getattr(ramp, name) is not None:
             arrays[name] = getattr(ramp, name)
-    _write(model, arrays, ramp.metadata, path, ramp.extra, logs)
+    metadata = ramp.metadata
+    if ramp.read_times is not None:
+        metadata = metadata.copy()
+        metadata.set("exposure.read_times", ramp.read_times.tolist())
+    _write(model, arrays, metadata, path, ramp.extra, logs)
 
 
 def write_guider(product: GuiderCube | GuiderRamp, path: Path, *, logs: Mapping[str, Any] | None = None) -> None:

@@ -153,7 +153,8 @@ class CrdsReferences:
         overrides: dict[str, str] | None = None,
     ) -> None:
         self._metadata = metadata
-        self._target = target
+        self.target = target
+        """The frame that references are cut to; None leaves them as they are."""
         self._cache = cache
         self.context = context
         self.overrides = dict(overrides or {})
@@ -180,4 +181,4 @@ class CrdsReferences:
             self.used[kind.reftype] = name
         if path is None:
             return None
-        return self._cache.get(path, kind, self._target)
+        return self._cache.get(path, kind, self.target)

@@ -131,9 +131,11 @@ class IpcReference(Reference):
     @classmethod
     def decode(cls, model: Any, target: Subarray | None) -> Self:
         kernel = np.ascontiguousarray(model.data, dtype=np.float32)
-        if kernel.ndim == 4 and target is not None:
-            whole = Subarray(xstart=1, ystart=1, xsize=kernel.shape[-1], ysize=kernel.shape[-2])  # files name no place
-            kernel = cut(kernel, whole, target, file=str(model.meta.filename))
+        if (
+            kernel.ndim == 4 and target is not None
+        ):  # by corner and size, in multistripe readout too; files name no place
+            whole = Subarray(xstart=1, ystart=1, xsize=kernel.shape[-1], ysize=kernel.shape[-2])
+            kernel = cut(kernel, whole, replace(target, stripes=None), file=str(model.meta.filename))
         return cls(data=kernel, file=model.meta.filename)
 
 
@@ -149,9 +151,13 @@ class LinearityReference(Reference):
 
     @classmethod
     def decode(cls, model: Any, target: Subarray | None) -> Self:
-        inverse = _plane(model, "inv_coeffs", target, np.float32) if model.hasattr("inv_coeffs") else None
+        coeffs = _plane(model, "coeffs", target, np.float32)
+        inverse = None
+        in_stripes = target is not None and target.stripes is not None and coeffs.shape != model.coeffs.shape
+        if model.hasattr("inv_coeffs") and not in_stripes:  # which officially are not cut to stripes
+            inverse = _plane(model, "inv_coeffs", target, np.float32)
         return cls(
-            coeffs=_plane(model, "coeffs", target, np.float32),
+            coeffs=coeffs,
             dq=_plane(model, "dq", target, np.uint32),
             inv_coeffs=inverse,
             file=model.meta.filename,

@@ -1,0 +1,161 @@
+"""Screening of many pixels at once for those that may have jumps; the others need no closer look.
+
+The rule of the search itself is in `jump`.  A screen lets pass only what the rule would not flag either.
+"""
+
+import numpy as np
+from numba import njit
+
+from jwcal.detector1.kernels.networks import apply_network
+
+SINGLE_PASS, ITERATIVE, CLIP_INTEGRATIONS, CLIP_ALL = 0, 1, 2, 3
+"""Ways to search for jumps."""
+
+_UNUSABLE = np.uint8(3)
+_SURE = 1 - 1e-5
+"""A screen lets only pass what the rule, rounded otherwise, would not flag either."""
+_NEAR = 0.05
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def load(data, groupdq, gain, y, x0, pixels, previous, differences):
+    """Differences (electrons) of a row's pixels from `x0`, ``(nints * (ngroups - 1), pixels)``; NaN if unusable."""
+    nints, ngroups = data.shape[0], data.shape[1]
+    factor = gain[y, x0 : x0 + pixels]
+    for i in range(nints):
+        for g in range(ngroups):
+            row = data[i, g, y, x0 : x0 + pixels]
+            flags = groupdq[i, g, y, x0 : x0 + pixels]
+            if g == 0:
+                for p in range(pixels):
+                    value = np.float32(row[p] * factor[p])
+                    previous[p] = np.float32(np.nan) if (flags[p] & _UNUSABLE) != 0 else value
+            else:
+                out = differences[i * (ngroups - 1) + g - 1]
+                for p in range(pixels):
+                    value = np.float32(row[p] * factor[p])
+                    value = np.float32(np.nan) if (flags[p] & _UNUSABLE) != 0 else value
+                    out[p] = value - previous[p]
+                    previous[p] = value
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _screen_median(differences, usable, network, work, noise, nframes, threshold, pixels, suspect):
+    """Set `suspect` where a difference may be further than `threshold` sigma from the median of all."""
+    n = usable.size
+    low, high = work[n], work[n + 1]
+    for p in range(pixels):
+        low[p] = np.float32(np.inf)
+        high[p] = np.float32(-np.inf)
+        suspect[p] = False
+    for j in range(n):
+        source, out = differences[usable[j]], work[j]
+        for p in range(pixels):
+            value = source[p]
+            out[p] = value
+            low[p] = value if value < low[p] else low[p]
+            high[p] = value if value > high[p] else high[p]
+            suspect[p] |= value != value
+    apply_network(work[:n], network)
+    first, second = work[(n - 1) // 2], work[n // 2]
+    for p in range(pixels):
+        middle = 0.5 * (np.float64(first[p]) + np.float64(second[p]))
+        sigma = np.sqrt(np.abs(middle) + np.float64(np.float32(noise[p] * noise[p])) / nframes)
+        quiet = np.float64(high[p]) - middle <= threshold * sigma * _SURE
+        quiet &= middle - np.float64(low[p]) <= threshold * sigma * _SURE
+        suspect[p] |= not quiet
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _screen_largest(differences, usable, network, work, noise, nframes, threshold, pixels, suspect):
+    """Set `suspect` where an absolute difference may be further than `threshold` sigma from the others' median."""
+    n = usable.size
+    for p in range(pixels):
+        suspect[p] = False
+    for j in range(n):
+        source, out = differences[usable[j]], work[j]
+        for p in range(pixels):
+            value = source[p]
+            out[p] = np.abs(value)
+            suspect[p] |= value != value
+    apply_network(work[:n], network)
+    smallest, largest, runner_up = work[0], work[n - 1], work[n - 2]
+    first, second = work[(n - 2) // 2], work[(n - 1) // 2]
+    for p in range(pixels):
+        middle = 0.5 * (np.float64(first[p]) + np.float64(second[p]))
+        sigma = np.sqrt(np.abs(middle) + np.float64(np.float32(noise[p] * noise[p])) / nframes)
+        quiet = np.float64(largest[p]) - middle <= threshold * sigma * _SURE
+        quiet &= middle - np.float64(smallest[p]) <= threshold * sigma * _SURE
+        quiet &= runner_up[p] < largest[p]
+        suspect[p] |= not quiet
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _screen_clip(differences, first, step, count, work, total, spread, counts, threshold, pixels, suspect):
+    """Set `suspect` where sigma clipping of `count` differences (every `step`th from `first`) may reject any.
+
+    The median lies within a twentieth of the spread around the mean where half of the values lie on either side;
+    where it does, no clip limit can be nearer than that.
+    """
+    low, high = work[0], work[1]
+    below, above = counts[0], counts[1]
+    for p in range(pixels):
+        low[p] = np.float32(np.inf)
+        high[p] = np.float32(-np.inf)
+        total[p] = 0.0
+        spread[p] = 0.0
+        below[p] = 0
+        above[p] = 0
+    for j in range(count):
+        source = differences[first + j * step]
+        for p in range(pixels):
+            value = source[p]
+            total[p] += np.float64(value)
+            low[p] = value if value < low[p] else low[p]
+            high[p] = value if value > high[p] else high[p]
+    for p in range(pixels):
+        total[p] /= count
+    for j in range(count):
+        source = differences[first + j * step]
+        for p in range(pixels):
+            spread[p] += (np.float64(source[p]) - total[p]) ** 2
+    for p in range(pixels):
+        spread[p] = np.sqrt(spread[p] / count)
+        work[2, p] = np.float32(total[p] - _NEAR * spread[p])
+        work[3, p] = np.float32(total[p] + _NEAR * spread[p])
+    floor, ceiling = work[2], work[3]
+    for j in range(count):
+        source = differences[first + j * step]
+        for p in range(pixels):
+            below[p] += np.int32(1) if source[p] >= floor[p] else np.int32(0)
+            above[p] += np.int32(1) if source[p] <= ceiling[p] else np.int32(0)
+    half = count // 2 + 1
+    for p in range(pixels):
+        reach = threshold * spread[p] * _SURE
+        quiet = (below[p] >= half) & (above[p] >= half)
+        quiet &= np.float64(high[p]) - np.float64(floor[p]) <= reach
+        quiet &= np.float64(ceiling[p]) - np.float64(low[p]) <= reach
+        suspect[p] |= not quiet
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def screen(differences, usable, network, work, noise, nframes, method, thresholds, pixels, nd, sums, counts, suspect):
+    """Fill `suspect`: the pixels of a tile that may have jumps, and those with unusable samples.
+
+    Clipping integrations has a line ``(nd, pixels)`` for each group, other methods use the first line.
+    """
+    total = differences.shape[0]
+    suspect[:] = False
+    if method == CLIP_ALL:
+        _screen_clip(differences, 0, 1, total, work, sums[0], sums[1], counts, thresholds[2], pixels, suspect[0])
+    elif method == CLIP_INTEGRATIONS:
+        for g in range(nd):
+            _screen_clip(
+                differences, g, nd, total // nd, work, sums[0], sums[1], counts, thresholds[2], pixels, suspect[g]
+            )
+    elif usable.size < 4:
+        suspect[0] = True
+    elif method == ITERATIVE:
+        _screen_largest(differences, usable, network, work, noise, nframes, thresholds[2], pixels, suspect[0])
+    else:
+        _screen_median(differences, usable, network, work, noise, nframes, thresholds[2], pixels, suspect[0])

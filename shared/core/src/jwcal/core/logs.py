@@ -1,0 +1,79 @@
+"""Structured logs: events as records of the standard library's logging, with fields that machines read.
+
+A record's message is one word (``step``, ``product``, ``failed``); what belongs to it stands in its ``fields``.
+Nothing is shown until a program adds a handler to the logger ``jwcal``, such as `log_file`.
+"""
+
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from jwcal.core.errors import JwcalError
+from jwcal.core.events import Event, Listener, ProductWritten, StepFinished
+from jwcal.core.products.replacing import output_error
+
+logging.getLogger("jwcal").addHandler(logging.NullHandler())  # else errors would be printed where nothing listens
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a record: time (UTC), level, logger, event, and its fields."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "event": record.getMessage(),
+        }
+        return json.dumps(line | getattr(record, "fields", {}), default=str)
+
+
+def logged(logger: logging.Logger, listener: Listener, **context: Any) -> Listener:
+    """`listener`, with every step and product also told to `logger`; `context` joins the fields of each record."""
+
+    def tell(event: Event) -> None:
+        listener(event)
+        if isinstance(event, StepFinished):
+            record = event.record
+            fields = {"step": record.name, "status": record.status, "seconds": round(record.seconds, 4)}
+            if record.reason:
+                fields["reason"] = record.reason
+            logger.info("step", extra={"fields": context | fields | {"references": record.references}})
+        elif isinstance(event, ProductWritten):
+            logger.info("product", extra={"fields": context | {"path": str(event.path)}})
+
+    return tell
+
+
+def log_failure(logger: logging.Logger, error: Exception, **context: Any) -> None:
+    """Tell `logger` why something failed."""
+    reason = error.reason if isinstance(error, JwcalError) else type(error).__name__
+    logger.error("failed", extra={"fields": context | {"reason": reason, "error": str(error)}})
+
+
+@contextmanager
+def log_file(path: Path | None) -> Iterator[None]:
+    """Append everything that is logged under ``jwcal`` to a file of JSON lines; nothing for None."""
+    if path is None:
+        yield
+        return
+    try:
+        handler = logging.FileHandler(path)
+    except OSError as error:
+        raise output_error(path, error) from error
+    handler.setFormatter(JsonLines())
+    logger = logging.getLogger("jwcal")
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        logger.removeHandler(handler)
+        handler.close()
