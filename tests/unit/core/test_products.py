@@ -40,7 +40,10 @@ OWN = {"DATE", "FILENAME", "DATAMODL", "BITPIX", "BZERO", "BSCALE"}
 
 
 def test_a_full_disk_is_told_from_other_failures() -> None:
-    for error in (OSError(errno.ENOSPC, "No space left"), OSError("Not enough space on disk: requested 2, available 1")):
+    for error in (
+        OSError(errno.ENOSPC, "No space left"),
+        OSError("Not enough space on disk: requested 2, available 1"),
+    ):
         assert "the disk is full" in str(output_error(Path("x.fits"), error))
     assert "the disk is full" not in str(output_error(Path("x.fits"), OSError(errno.EIO, "Input/output error")))
 

@@ -104,7 +104,8 @@ def run_step(planned: PlannedStep, product: Any, references: CrdsReferences) -> 
         references=dict(references.used),
         parameters=params.model_dump(mode="json"),
     )
-    note(product, definition, record)
+    # a step that is skipped by its parameter is noted under its own name, as officially: S_DARK is then absent
+    note(product, definition.name if params.skip else definition.status, record)
     return product, record
 
 
@@ -116,13 +117,13 @@ def _frame(product: Any) -> Subarray | None:
     return Subarray.of_exposure(product.metadata, data.shape)
 
 
-def note(product: Any, definition: StepDefinition, record: StepRecord) -> None:
-    """Write a step's outcome and references into the metadata of the product and of its parts."""
+def note(product: Any, status: str, record: StepRecord) -> None:
+    """Write a step's outcome, as `status`, and references into the metadata of the product and of its parts."""
     for part in (product, getattr(product, "rate", None), getattr(product, "rateints", None)):
         metadata = getattr(part, "metadata", None)
         if metadata is None:
             continue
-        metadata.set(f"cal_step.{definition.status}", record.status)
+        metadata.set(f"cal_step.{status}", record.status)
         for reftype, name in record.references.items():
             metadata.set(f"ref_file.{reftype}.name", name)
 
