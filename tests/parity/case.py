@@ -47,7 +47,7 @@ class Case:
     """More input files by the name with which they are made; see `inputs`."""
     overrides: Mapping[str, str] = field(default_factory=dict)
     """References by type, as ``{name}`` or ``N/A``."""
-    status: Mapping[str, str] = field(default_factory=dict)
+    status: Mapping[str, str | None] = field(default_factory=dict)
     """What the official run says of steps that have parameters here; COMPLETE for those not named."""
     error: str = ""
     """Part of the error that the official pipeline raises; ours must refuse the exposure too ..."""

@@ -86,7 +86,7 @@ FULL_FRAME_CASES = (
         "nirspec-irs2",
         {"refpix": {"preserve_irs2_refpix": True}} | dict.fromkeys(_AFTER_REFPIX, _OFF),
         size={"ngroups": 2},
-        status={"linearity": "SKIPPED", "jump": "SKIPPED", "ramp_fit": "SKIPPED"},
+        status=dict.fromkeys(_AFTER_REFPIX, "SKIPPED") | {"dark_current": None},
     ),
     Case(
         "nirspec irs2 options",
