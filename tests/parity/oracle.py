@@ -137,7 +137,10 @@ def start_official(
     report = worker(crds, context).start(job)
 
     def made() -> Path:
-        done.write_text(json.dumps(report() | {"job": job}))
+        found = report()
+        if found["error"].startswith("OSError"):  # a full disk is no answer to keep
+            raise RuntimeError(found["error"])
+        done.write_text(json.dumps(found | {"job": job}))
         return known()
 
     return made
