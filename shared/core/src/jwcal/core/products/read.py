@@ -20,6 +20,8 @@ from jwcal.core.scratch import Scratch
 from jwcal.core.stripes import superstripe_positions
 
 GUIDER_TYPES = ("FGS_ID-STACK", "FGS_ID-IMAGE", "FGS_ACQ1", "FGS_ACQ2", "FGS_TRACK", "FGS_FINEGUIDE")
+_CHUNK = 1 << 20
+"""Pixels read at a time."""
 _PIXEL_HDUS = ("SCI", "PIXELDQ", "GROUPDQ", "ERR", "ZEROFRAME", "REFOUT", "DQ", "AVDRKCUR")
 
 
@@ -147,15 +149,15 @@ class ExposureFile:
             raise InvalidData(f"{name} has shape {self.planes[name].shape}, expected {shape}", file=self.path)
 
     def _fill(self, name: str, out: NDArray[Any]) -> None:
-        """Read an HDU's pixels into `out`, block by block along the first axis."""
+        """Read an HDU's pixels into `out`, chunk by chunk."""
         plane = self.planes[name]
-        flat = out.reshape(out.shape[0] * (out.shape[1] if out.ndim == 4 else 1), -1)
-        count = flat.shape[1]
+        flat = out.reshape(-1)
         with self.path.open("rb") as file:
             file.seek(plane.offset)
-            for row in flat:
-                raw = np.fromfile(file, plane.dtype, count)
-                if raw.size != count:
+            for start in range(0, flat.size, _CHUNK):
+                row = flat[start : start + _CHUNK]
+                raw = np.fromfile(file, plane.dtype, row.size)
+                if raw.size != row.size:
                     raise UnreadableFile("the file is truncated", file=self.path, remedy="fetch it again")
                 if out.dtype.kind == "f":
                     row[:] = raw

@@ -97,7 +97,7 @@ def _write(
 
     with replacing(path) as staging, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model = getattr(datamodels, model_name)()
+        model = getattr(datamodels, model_name)(validate_on_assignment=False)  # schemas cost more than the writing
         tree = deepcopy(metadata.tree)
         tree.pop("model_type", None)
         tree.pop("filetype", None)
