@@ -294,7 +294,7 @@ def _skeleton(hdus: Any) -> Any:
         elif isinstance(hdu, fits.PrimaryHDU):
             small.append(fits.PrimaryHDU(header=hdu.header))
         else:
-            small.append(hdu.copy())
+            small.append(hdu)
     return small
 
 
