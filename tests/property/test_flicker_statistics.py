@@ -103,6 +103,6 @@ def test_the_median_background_is_that_of_the_clipped_pixels(seed: int, n_sigma:
     assert background == np.float32(np.median(before[near].astype(np.float64)))
     np.testing.assert_array_equal(image, before - background)
     if n_sigma > 0:
-        low, high = background_limits(Sample(before, near).whole(), n_sigma, n_sigma, lower_half_only=True)
-        near &= (before >= low) & (before <= high)
+        low, high = background_limits(Sample(image, near).whole(), n_sigma, n_sigma, lower_half_only=True)
+        near &= (image >= low) & (image <= high)
     np.testing.assert_array_equal(mask, near)

@@ -64,16 +64,14 @@ def level(image: Image, mask: Bool, *, model: bool, box_size: Sequence[int] | No
 def subtract_median(image: Float32, mask: Bool, n_sigma: float) -> np.float32:
     """Subtract the median background in place and clip `mask` to it, at `n_sigma` on either side if positive.
 
-    The same as `level`, subtraction and `clip` one after the other, with one sorting of the pixels.
+    The same as `level`, subtraction and `clip` one after the other, with one look at the pixels less.
     """
     values = Sample(image, mask).whole()
     low, high = background_limits(values, CLIP, CLIP, lower_half_only=True)
-    values = values.between(low, high)
-    background = np.float32(values.median)
-    if n_sigma > 0:
-        nearer = background_limits(values, n_sigma, n_sigma, lower_half_only=True)
-        low, high = max(low, nearer[0]), min(high, nearer[1])
+    background = np.float32(values.between(low, high).median)
     subtract_and_narrow(image, mask, background, low, high)
+    if n_sigma > 0:
+        clip(image, mask, sigma_lower=n_sigma, sigma_upper=n_sigma, lower_half_only=True)
     return background
 
 

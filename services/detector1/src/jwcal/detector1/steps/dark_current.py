@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from jwcal.core.array_types import Float32
+from jwcal.core.blocks import integration_blocks
 from jwcal.core.data import Ramp, SideProduct
 from jwcal.core.errors import InvalidReference
 from jwcal.core.references.reference_set import ReferenceSet
@@ -65,9 +66,11 @@ def subtract_dark(ramp: Ramp, params: DarkCurrentParameters, refs: ReferenceSet)
         ramps = _averaged(ramps, used, ramp.ngroups, nframes, groupgap)
     start = int(ramp.metadata.get("exposure.integration_start", 1))
     alone = min(len(ramps) - 1, ramp.nints) if by_integration and start == 1 else 0
-    for index in range(alone):
-        _subtract(ramp.data[index : index + 1], ramps[index])
-    _subtract(ramp.data[alone:], ramps[-1] if by_integration else ramps[0])
+    for part in integration_blocks(ramp):
+        for index in range(part.start, min(part.stop, alone)):
+            _subtract(ramp.data[index : index + 1], ramps[index])
+        rest = slice(max(part.start, alone), part.stop)
+        _subtract(ramp.data[rest], ramps[-1] if by_integration else ramps[0])
     flags = dark.dq.reshape(-1, *dark.dq.shape[-2:])
     ramp.pixeldq |= np.bitwise_or.reduce(flags, axis=0)
     if params.dark_output is not None:

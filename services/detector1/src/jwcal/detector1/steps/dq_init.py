@@ -6,6 +6,7 @@ import numpy as np
 
 from jwcal.core import dqflags
 from jwcal.core.array_types import UInt32
+from jwcal.core.blocks import integration_blocks
 from jwcal.core.data import GuiderRamp, Ramp
 from jwcal.core.errors import InvalidData
 from jwcal.core.products.planes import read_dq_plane
@@ -42,7 +43,8 @@ def initialize_dq(product: Ramp | GuiderRamp, params: DQInitParameters, refs: Re
     product.pixeldq |= plane
     unusable = (plane & np.uint32(dqflags.DO_NOT_USE)).astype(np.uint8).reshape(-1, *plane.shape[-2:])
     if len(unusable) == 1:
-        set_group_flags(product.groupdq.reshape(-1, *plane.shape[-2:]), unusable[0])
+        for part in integration_blocks(product):
+            set_group_flags(product.groupdq[part].reshape(-1, *plane.shape[-2:]), unusable[0])
     else:
         for index, groupdq in enumerate(product.groupdq):
             set_group_flags(groupdq, unusable[index % len(unusable)])

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from jwcal.core.blocks import integration_blocks
 from jwcal.core.data import Ramp
 from jwcal.core.errors import RefusedCorrection
 from jwcal.core.metadata import Metadata
@@ -38,8 +39,9 @@ def correct_capacitance(ramp: Ramp, params: IpcParameters, refs: ReferenceSet) -
             file=ramp.metadata.source,
             remedy="skip ipc",
         )
-    frames = ramp.data.reshape(-1, *ramp.data.shape[-2:])
-    convolve_frames(frames, np.ascontiguousarray(kernel), by_pixel, rows, y0, y1, x0, x1)
+    for part in integration_blocks(ramp):
+        frames = ramp.data[part].reshape(-1, *ramp.data.shape[-2:])
+        convolve_frames(frames, np.ascontiguousarray(kernel), by_pixel, rows, y0, y1, x0, x1)
     return ramp
 
 

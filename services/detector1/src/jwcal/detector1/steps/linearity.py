@@ -3,6 +3,7 @@
 import numpy as np
 
 from jwcal.core.array_types import Bool, Float32, UInt32
+from jwcal.core.blocks import integration_blocks
 from jwcal.core.data import Ramp
 from jwcal.core.references.reference_set import ReferenceSet
 from jwcal.core.references.types import LinearityReference
@@ -48,7 +49,9 @@ def correct_linearity(ramp: Ramp, params: LinearityParameters, refs: ReferenceSe
             kernels.correct_reads(data, groupdq, coeffs, inverse, nframes, mean_reads)
     else:
         frames = (-1, *ramp.data.shape[-2:])
-        kernels.correct_groups(ramp.data.reshape(frames), ramp.groupdq.reshape(frames), forward, usable)
+        for part in integration_blocks(ramp):
+            data, groupdq = ramp.data[part].reshape(frames), ramp.groupdq[part].reshape(frames)
+            kernels.correct_groups(data, groupdq, forward, usable)
     if ramp.zeroframe is not None:
         for frame in ramp.zeroframe:
             empty = np.where(frame == 0, kernels.SATURATED, np.uint8(0))

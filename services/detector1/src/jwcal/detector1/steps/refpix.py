@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from jwcal.core.blocks import integration_blocks
 from jwcal.core.data import Ramp
 from jwcal.core.references.reference_set import ReferenceSet
 from jwcal.core.references.types import Irs2Reference, SirsKernelReference
@@ -79,8 +80,9 @@ def subtract_reference_pixels(ramp: Ramp, params: RefPixParameters, refs: Refere
     _check_place(ramp)
     full = "FULL" in str(ramp.metadata.get("subarray.name", ""))
     sirs = refs.get(SirsKernelReference) if params.refpix_algorithm == "sirs" and full else None
-    every = ramp.data.reshape(-1, ny, nx)
-    near_infrared.correct_frames(every, ramp.pixeldq, ramp.metadata, params, sirs, starts=True)
+    for part in integration_blocks(ramp):
+        frames, starts = ramp.data[part].reshape(-1, ny, nx), part.start == 0
+        near_infrared.correct_frames(frames, ramp.pixeldq, ramp.metadata, params, sirs, starts=starts)
     if ramp.zeroframe is not None:
         unusable = ramp.zeroframe == 0
         near_infrared.correct_frames(ramp.zeroframe, ramp.pixeldq, ramp.metadata, params, sirs, starts=False)

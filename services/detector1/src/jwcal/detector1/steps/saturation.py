@@ -5,6 +5,7 @@ from pydantic import Field
 
 from jwcal.core import dqflags
 from jwcal.core.array_types import Bool, Float32, UInt8
+from jwcal.core.blocks import integration_blocks
 from jwcal.core.data import Ramp
 from jwcal.core.references.reference_set import ReferenceSet
 from jwcal.core.references.types import SaturationReference, SuperbiasReference
@@ -58,12 +59,14 @@ def flag_saturation(ramp: Ramp, params: SaturationParameters, refs: ReferenceSet
     planes = threshold.reshape(-1, *threshold.shape[-2:])
     biases = bias.reshape(-1, *bias.shape[-2:])
     masks = unchecked.reshape(planes.shape)
-    for plane, (limits, zero, unknown) in enumerate(zip(planes, biases, masks, strict=True)):
-        integrations = slice(plane, None, len(planes))  # superstripes take turns
-        _flag_ramps(ramp.data[integrations], ramp.groupdq[integrations], limits, zero, unknown, params, nframes)
-        if ramp.zeroframe is not None:
-            for frame in ramp.zeroframe[integrations]:
-                _clear_zeroframe(frame, limits, params.n_pix_grow_sat)
+    for part in integration_blocks(ramp):
+        for plane, (limits, zero, unknown) in enumerate(zip(planes, biases, masks, strict=True)):
+            first = part.start + (plane - part.start) % len(planes)  # superstripes take turns
+            integrations = slice(first, part.stop, len(planes))
+            _flag_ramps(ramp.data[integrations], ramp.groupdq[integrations], limits, zero, unknown, params, nframes)
+            if ramp.zeroframe is not None:
+                for frame in ramp.zeroframe[integrations]:
+                    _clear_zeroframe(frame, limits, params.n_pix_grow_sat)
     ramp.pixeldq |= flags
     return ramp
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from jwcal.core.blocks import integration_blocks
 from jwcal.core.data import Ramp
 from jwcal.core.references.reference_set import ReferenceSet
 from jwcal.core.references.types import SuperbiasReference
@@ -28,7 +29,8 @@ def subtract_superbias(ramp: Ramp, params: SuperbiasParameters, refs: ReferenceS
         raise Skip("no superbias reference")
     planes = bias.data.reshape(-1, *bias.data.shape[-2:])
     if len(planes) == 1:
-        subtract_plane(ramp.data.reshape(-1, *ramp.data.shape[-2:]), planes[0])
+        for part in integration_blocks(ramp):
+            subtract_plane(ramp.data[part].reshape(-1, *ramp.data.shape[-2:]), planes[0])
     else:
         for index, integration in enumerate(ramp.data):
             subtract_plane(integration, planes[index % len(planes)])
