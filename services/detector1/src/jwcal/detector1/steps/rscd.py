@@ -3,6 +3,7 @@
 import numpy as np
 
 from jwcal.core import dqflags
+from jwcal.core.blocks import integration_blocks
 from jwcal.core.data import Ramp
 from jwcal.core.references.reference_set import ReferenceSet
 from jwcal.core.references.types import RscdReference
@@ -45,7 +46,7 @@ def flag_first_groups(ramp: Ramp, params: RscdParameters, refs: ReferenceSet) ->
     if start == 1:
         _flag(ramp, slice(0, 1), first, "int1")
     if nints > 1:
-        _flag(ramp, slice(1 if start == 1 else 0, None), later, "int2p")
+        _flag(ramp, slice(1 if start == 1 else 0, ramp.nints), later, "int2p")
     return ramp
 
 
@@ -64,7 +65,9 @@ def _skips(ramp: Ramp, reference: RscdReference) -> tuple[int, int] | None:
 def _flag(ramp: Ramp, integrations: slice, skip: int, label: str) -> None:
     lowered = np.zeros(ramp.data.shape[-2:], bool)
     none_left = np.zeros(ramp.data.shape[-2:], bool)
-    skip_first_groups(ramp.groupdq[integrations], skip, lowered, none_left)
+    for part in integration_blocks(ramp):
+        chosen = slice(max(part.start, integrations.start), min(part.stop, integrations.stop))
+        skip_first_groups(ramp.groupdq[chosen], skip, lowered, none_left)
     ramp.pixeldq[lowered] |= np.uint32(dqflags.FLUX_ESTIMATED)
     any_lowered = bool(lowered.any())
     ramp.metadata.set(f"rscd.keep_bright_firstgroup_{label}", int(none_left.sum()) if any_lowered else 0)

@@ -204,7 +204,7 @@ def open_exposure(path: Path) -> ExposureFile:
                     model_class = datamodels.SuperstripeRampModel
                 with model_class(skeleton) as model:
                     tree = plain(model._instance["meta"])
-                    extra = model._instance.get("extra_fits")
+                    extra = _without_structure(model._instance.get("extra_fits"))
                     tables = {
                         name: np.array(value)
                         for name, value in model._instance.items()
@@ -223,6 +223,13 @@ def open_exposure(path: Path) -> ExposureFile:
     metadata = Metadata(tree, source=str(path), history=history)
     _check_keywords(metadata)
     return ExposureFile(path, metadata, tables, extra, planes)
+
+
+def _without_structure(extra: Any) -> Any:
+    """Unknown HDUs and keywords without NEXTEND, which counts the extensions of the input file."""
+    cards = extra["PRIMARY"].get("header", []) if extra and "PRIMARY" in extra else []
+    cards[:] = [card for card in cards if card[0] != "NEXTEND"]
+    return extra
 
 
 def _read_times(metadata: Metadata) -> NDArray[np.float64] | None:
