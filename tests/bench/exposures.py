@@ -39,7 +39,7 @@ class Exposure:
 
     @property
     def ramp_bytes(self) -> int:
-        """Size of the ramp as it is read, in single precision; IRS2 frames have reference samples between the pixels."""
+        """Size of the ramp as it is read, in single precision; IRS2 frames have reference samples in between."""
         interleaved = 3200 / 2048 if MODES[self.mode].is_irs2 else 1
         return int(np.prod(self.shape) * interleaved) * 4
 
