@@ -185,6 +185,8 @@ def _peaks(store: Store) -> list[str]:
         "and of the command `jwcal run` on one exposure, which must meet the goal: "
         f"{MEMORY_FACTOR:g} times the ramp in",
         f"single precision, plus {MEMORY_OFFSET / 1e6:.0f} MB.",
+        "An IRS2 ramp counts as it is read, with its interleaved reference samples (3200 rows); by its 2048 rows of",
+        "pixels the goal would be 972 MiB. The time series repeats 100 simulated integrations ten times.",
         "",
         "| exposure | variant | ramp MiB | official MiB | jwcal MiB | jwcal command MiB | goal MiB | |",
         "|---|---|---|---|---|---|---|---|",
