@@ -13,7 +13,7 @@ from jwcal.core.blocks import integration_blocks, row_blocks
 from jwcal.core.data import Ramp, RateCube, RateImage, SideProduct
 from jwcal.detector1.kernels import networks, ramp_fit_details
 from jwcal.detector1.kernels import ramp_fit as kernels
-from jwcal.detector1.kernels.jump import every_pixel_has
+from jwcal.detector1.kernels.flags import planes_with
 from jwcal.detector1.kernels.segments import POWERS
 
 _NO_ZEROFRAME = np.zeros((0, 0, 0), np.float32)
@@ -133,12 +133,12 @@ def _networks(ramp: Ramp, groups: Groups) -> tuple[NDArray[np.int64], NDArray[np
     ranges = np.zeros((ramp.nints, 4), np.int64)
     kept = [networks.network(0, ())]
     places: dict[int, tuple[int, int]] = {}
-    for integration, cube in zip(ranges, ramp.groupdq, strict=True):
-        first, last = groups.start, groups.stop
-        while first < last and every_pixel_has(cube[first], np.uint8(dqflags.DO_NOT_USE)):
-            first += 1
-        while first < last and every_pixel_has(cube[last - 1], np.uint8(dqflags.DO_NOT_USE)):
-            last -= 1
+    usable = ~planes_with(ramp.groupdq, np.uint8(dqflags.DO_NOT_USE))[:, groups.start : groups.stop]
+    for integration, good in zip(ranges, usable, strict=True):
+        used = np.flatnonzero(good)
+        first, last = (
+            (groups.start + int(used[0]), groups.start + int(used[-1]) + 1) if used.size else (groups.stop,) * 2
+        )
         n = last - first - 1
         if 2 <= n <= networks.LONGEST and n not in places:
             begin = sum(len(comparators) for comparators in kept)

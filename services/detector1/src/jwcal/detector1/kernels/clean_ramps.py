@@ -45,10 +45,15 @@ def median_rates(values, first, last, group_time, network, work, rates):
     """Median difference of successive groups (DN/s), to `rates`."""
     n = last - first - 1
     pixels = rates.size
+    before, here = work[n], values[first]
+    for p in range(pixels):
+        before[p] = here[p] / group_time
     for g in range(n):
-        before, here, out = values[first + g], values[first + g + 1], work[g]
+        here, out = values[first + g + 1], work[g]
         for p in range(pixels):
-            out[p] = here[p] / group_time - before[p] / group_time
+            rate = here[p] / group_time
+            out[p] = rate - before[p]
+            before[p] = rate
     apply_network(work[:n, :pixels], network)
     low, high = work[(n - 1) // 2], work[n // 2]
     for p in range(pixels):
@@ -96,36 +101,51 @@ def _slopes(values, first, length, table, classes, present, total, slopes):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def fit_clean(values, first, last, table, gain, read_noise, current, group_time, classes, work, results):
-    """Fit every ramp as if it were clean.
+def noise_of_clean(length, gain, read_noise, current, group_time, noise):
+    """What the noise of clean ramps of `length` groups is, whatever their values.
 
-    `current` is the rate (DN/s) that sets the Poisson noise.  Fills `results`: slope, error, Poisson and read-noise
-    variance as they are stored, inverse variances, and the slope over its read-noise variance.
+    `current` is the rate (DN/s) that sets the Poisson noise.  Fills `noise`: error, Poisson and read-noise variance
+    as they are stored, both inverse, and the read-noise variance itself.
     """
-    slope, error, poisson, read, inverse_p, inverse_r, weighted = results
-    length = last - first
+    error, poisson, read, inverse_p, inverse_r, variances_r = noise
     n = np.float64(length)
-    pixels = gain.size
-    total, slopes = work[0], work[1, :pixels]
-    present = _classes(values[first], values[last - 1], gain, read_noise, classes)
-    for p in range(pixels):
-        slopes[p] = 0.0
-    _slopes(values, first, length, table, classes, present, total, slopes)
-    for p in range(pixels):
+    for p in range(gain.size):
         e_per_dn = np.float64(gain[p])
         variance_p = current[p] / (group_time * e_per_dn * (n - 1.0))
-        noise = np.float64(read_noise[p]) / group_time
-        variance_r = 12.0 * noise * noise / ((n * n * n - n) * e_per_dn * e_per_dn)
+        noise_rate = np.float64(read_noise[p]) / group_time
+        variance_r = 12.0 * noise_rate * noise_rate / ((n * n * n - n) * e_per_dn * e_per_dn)
         inverse_p[p] = 1.0 / variance_p if variance_p > 0.0 else 0.0
         inverse_r[p] = 1.0 / variance_r
-        weighted[p] = slopes[p] / group_time / variance_r
+        variances_r[p] = variance_r
         both = 1.0 / (1.0 / (variance_p + variance_r))
         error[p] = 0.0 if both > _LARGE else np.sqrt(both)
         stored = 1.0 / inverse_p[p]
         poisson[p] = 0.0 if (inverse_p[p] <= 0.0) | (stored >= _LARGE) else stored
         stored = 1.0 / inverse_r[p]
         read[p] = 0.0 if stored >= _LARGE else stored
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def fit_clean(values, first, last, table, gain, read_noise, noise, group_time, classes, work, results):
+    """Fit every ramp as if it were clean, with the `noise` of its length.
+
+    Fills `results`: slope, error, Poisson and read-noise variance as they are stored, inverse variances, and the
+    slope over its read-noise variance.
+    """
+    slope, weighted = results[0], results[6]
+    read, variance_r = noise[2], noise[5]
+    pixels = gain.size
+    total, slopes = work[0], work[1, :pixels]
+    present = _classes(values[first], values[last - 1], gain, read_noise, classes)
+    for p in range(pixels):
+        slopes[p] = 0.0
+    _slopes(values, first, last - first, table, classes, present, total, slopes)
+    for p in range(pixels):
+        weighted[p] = slopes[p] / group_time / variance_r[p]
         slope[p] = weighted[p] * read[p]
+    for out, known in zip(results[1:6], noise[:5]):
+        for p in range(pixels):
+            out[p] = known[p]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

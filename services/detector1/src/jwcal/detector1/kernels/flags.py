@@ -99,3 +99,21 @@ def open_windows(data, groupdq, windows, start, group_time, length, threshold, f
                     windows[y, x] = 0.0
                 if windows[y, x] > 0.0:
                     groupdq[group, y, x] |= flag
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def planes_with(groupdq, flag):
+    """Which planes ``(nints, ngroups)`` of ``(nints, ngroups, ny, nx)`` have one of the bits `flag` in every pixel."""
+    nints, ngroups, ny, nx = groupdq.shape
+    out = np.ones((nints, ngroups), np.bool_)
+    for i in range(nints):
+        for g in range(ngroups):
+            plane = groupdq[i, g]
+            for y in range(ny):
+                for x in range(nx):
+                    if (plane[y, x] & flag) == 0:
+                        out[i, g] = False
+                        break
+                if not out[i, g]:
+                    break
+    return out

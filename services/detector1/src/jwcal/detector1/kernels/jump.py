@@ -10,7 +10,7 @@ one through the rule itself.
 import numpy as np
 from numba import njit, prange
 
-from jwcal.detector1.kernels.jump_screens import CLIP_ALL, CLIP_INTEGRATIONS, ITERATIVE, load, screen
+from jwcal.detector1.kernels.jump_screens import ITERATIVE, load, screen
 from jwcal.detector1.kernels.selection import insertion_sort, median
 
 DO_NOT_USE = np.uint8(1)
@@ -21,16 +21,6 @@ _UNUSABLE = np.uint8(3)
 _TILE = 64
 _BUFFER = 1 << 19
 """Differences of a tile, at most: they must stay in the processor's cache."""
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def every_pixel_has(plane, flag):
-    """Whether `flag` is set in every pixel of ``(ny, nx)``."""
-    for y in range(plane.shape[0]):
-        for x in range(plane.shape[1]):
-            if (plane[y, x] & flag) == 0:
-                return False
-    return True
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -45,21 +35,10 @@ def _gather(values, work):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _noise(rate, read_variance, nframes):
+def noise_of(rate, read_variance, nframes):
+    """Standard deviation of a difference; NaN, by which nothing stands out, where it is zero."""
     sigma = np.sqrt(np.abs(rate) + np.float64(read_variance) / nframes)
     return np.nan if sigma == 0.0 else sigma
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _surely_small(difference, whole, count, noise, nframes, limit):
-    """Whether a difference is less than `limit` sigma from the median, by the sums and squares of all differences.
-
-    A median lies within one standard deviation of the mean.  False where that does not decide, or for a sum of NaN.
-    """
-    mean = whole[0] / count
-    reach = 1.001 * np.sqrt(max(whole[1] / count - mean * mean, 0.0)) + 1e-6 * np.abs(mean)
-    sigma = np.sqrt(max(np.abs(mean) - reach, 0.0) + np.float64(noise) * np.float64(noise) / nframes)
-    return np.abs(difference - mean) + reach < 0.999 * limit * sigma
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -107,7 +86,7 @@ def _iterate(groupdq, differences, work, read_variance, nframes, thresholds, y, 
             middle = np.float64(smallest)
         if step > 0:
             middle = np.float64(np.float32(middle))
-        sigma = _noise(middle, read_variance, nframes)
+        sigma = noise_of(middle, read_variance, nframes)
         threshold = thresholds[min(n, 4) - 2]
         above = np.abs(np.float64(np.float32(np.float64(largest) - middle))) / sigma
         below = np.abs(np.float64(np.float32(np.float64(smallest) - middle))) / sigma
@@ -122,64 +101,14 @@ def _iterate(groupdq, differences, work, read_variance, nframes, thresholds, y, 
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _clip_group(groupdq, differences, work, threshold, g, y, x, nd):
-    """Sigma-clip the differences of group `g` over the integrations (all groups for ``g < 0``), at most five times.
-
-    Only finite ones count.
-    """
-    nints = differences.size // nd
-    n = 0
-    for i in range(nints):
-        for k in range(nd if g < 0 else 1):
-            value = differences[i * nd + (k if g < 0 else g)]
-            if np.isfinite(value):
-                work[n] = value
-                n += 1
-    lower, upper = -np.inf, np.inf
-    for _ in range(5):
-        if n == 0:
-            break
-        mean = 0.0
-        for k in range(n):
-            mean += np.float64(work[k])
-        mean /= n
-        variance = 0.0
-        for k in range(n):
-            variance += (np.float64(work[k]) - mean) ** 2
-        spread = np.sqrt(variance / n)
-        middle = median(work, n)
-        lower, upper = middle - threshold * spread, middle + threshold * spread
-        kept = 0
-        for k in range(n):
-            if lower <= np.float64(work[k]) <= upper:
-                work[kept] = work[k]
-                kept += 1
-        if kept == n:
-            break
-        n = kept
-    for i in range(nints):
-        for k in range(nd if g < 0 else 1):
-            group = k if g < 0 else g
-            value = np.float64(differences[i * nd + group])
-            if np.isfinite(value) and (value < lower or value > upper):
-                groupdq[i, group + 1, y, x] |= JUMP_DET
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _search(groupdq, row, work, noise, nframes, method, thresholds, y, x, nd, suspect):
-    """Apply the rule to the differences of one pixel, which are overwritten; clipping to `suspect` groups only."""
-    if method == CLIP_ALL:
-        _clip_group(groupdq, row, work, thresholds[2], -1, y, x, nd)
-    elif method == CLIP_INTEGRATIONS:
-        for g in range(nd):
-            if suspect[g]:
-                _clip_group(groupdq, row, work, thresholds[2], g, y, x, nd)
-    elif method == ITERATIVE:
+def _search(groupdq, row, work, noise, nframes, method, thresholds, y, x, nd):
+    """Apply the rule to the differences of one pixel, which are overwritten."""
+    if method == ITERATIVE:
         _iterate(groupdq, row, work, np.float32(noise * noise), nframes, thresholds, y, x, nd)
     else:
         n = _gather(row, work)
         middle = median(work, n)
-        sigma = _noise(middle, np.float32(noise * noise), nframes)
+        sigma = noise_of(middle, np.float32(noise * noise), nframes)
         _flag_all_above(groupdq, row, middle, sigma, thresholds[2], y, x, nd)
 
 
@@ -204,15 +133,12 @@ def find_jumps(data, groupdq, gain, noise, nframes, method, thresholds, spread, 
     nd = ngroups - 1
     total = nints * nd
     width = max(8, min(_TILE, _BUFFER // total))
-    clips = method in (CLIP_ALL, CLIP_INTEGRATIONS)
     for y in prange(ny):
         differences = np.empty((total, width), np.float32)
         previous = np.empty(width, np.float32)
         work = np.empty((max(usable.size + 2, 4), width), np.float32)
         sums = np.empty((2, width), np.float64)
-        beside = np.empty((2, width), np.int32)
-        suspect = np.empty((nd if method == CLIP_INTEGRATIONS else 1, width), np.bool_)
-        whole = np.empty((2, width), np.float64)
+        suspect = np.empty(width, np.bool_)
         known = np.empty(width, np.bool_)
         row = np.empty(total, np.float32)
         scratch = np.empty(total, np.float32)
@@ -230,14 +156,10 @@ def find_jumps(data, groupdq, gain, noise, nframes, method, thresholds, spread, 
                 method,
                 thresholds,
                 pixels,
-                nd,
-                sums,
-                beside,
-                whole,
                 suspect,
             )
             for p in range(pixels):
-                if suspect[:, p].any():
+                if suspect[p]:
                     row[:] = differences[:, p]
                     _search(
                         groupdq,
@@ -250,7 +172,6 @@ def find_jumps(data, groupdq, gain, noise, nframes, method, thresholds, spread, 
                         y,
                         x0 + p,
                         nd,
-                        suspect[:, p],
                     )
             known[:] = False
             for i in range(nints):
@@ -268,14 +189,10 @@ def find_jumps(data, groupdq, gain, noise, nframes, method, thresholds, spread, 
                         if g == 0:
                             continue
                         difference = np.float64(differences[i * nd + g - 1, p])
-                        if clips and _surely_small(
-                            difference, whole[:, p], total, noise[y, x0 + p], nframes, spread[0]
-                        ):
-                            continue
                         if not known[p]:
                             row[:] = differences[:, p]
                             sums[0, p] = median(scratch, _gather(row, scratch))
-                            sums[1, p] = _noise(sums[0, p], np.float32(noise[y, x0 + p] * noise[y, x0 + p]), nframes)
+                            sums[1, p] = noise_of(sums[0, p], np.float32(noise[y, x0 + p] * noise[y, x0 + p]), nframes)
                             known[p] = True
                         ratio = np.abs(difference - sums[0, p]) / sums[1, p]
                         if _mark(groupdq, i, g, y, x0 + p, ratio, spread[0], spread[1]):

@@ -8,13 +8,12 @@ from numba import njit
 
 from jwcal.detector1.kernels.networks import apply_network
 
-SINGLE_PASS, ITERATIVE, CLIP_INTEGRATIONS, CLIP_ALL = 0, 1, 2, 3
+SINGLE_PASS, ITERATIVE = 0, 1
 """Ways to search for jumps."""
 
 _UNUSABLE = np.uint8(3)
 _SURE = 1 - 1e-5
 """A screen lets only pass what the rule, rounded otherwise, would not flag either."""
-_NEAR = 0.05
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -91,76 +90,11 @@ def _screen_largest(differences, usable, network, work, noise, nframes, threshol
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _screen_clip(differences, first, step, count, work, sums, counts, threshold, pixels, whole, suspect):
-    """Set `suspect` where sigma clipping of `count` differences (every `step`th from `first`) may reject any.
-
-    The median lies within a twentieth of the spread around the mean where half of the values lie on either side;
-    where it does, no clip limit can be nearer than that.  Adds sums and sums of squares to `whole` ``(2, pixels)``.
-    """
-    total, spread = sums[0], sums[1]
-    low, high = work[0], work[1]
-    below, above = counts[0], counts[1]
-    for p in range(pixels):
-        low[p] = np.float32(np.inf)
-        high[p] = np.float32(-np.inf)
-        total[p] = 0.0
-        spread[p] = 0.0
-        below[p] = 0
-        above[p] = 0
-    for j in range(count):
-        source = differences[first + j * step]
-        for p in range(pixels):
-            value = source[p]
-            total[p] += np.float64(value)
-            low[p] = value if value < low[p] else low[p]
-            high[p] = value if value > high[p] else high[p]
-    for p in range(pixels):
-        whole[0, p] += total[p]
-        total[p] /= count
-    for j in range(count):
-        source = differences[first + j * step]
-        for p in range(pixels):
-            spread[p] += (np.float64(source[p]) - total[p]) ** 2
-    for p in range(pixels):
-        whole[1, p] += spread[p] + count * total[p] * total[p]
-        spread[p] = np.sqrt(spread[p] / count)
-        work[2, p] = np.float32(total[p] - _NEAR * spread[p])
-        work[3, p] = np.float32(total[p] + _NEAR * spread[p])
-    floor, ceiling = work[2], work[3]
-    for j in range(count):
-        source = differences[first + j * step]
-        for p in range(pixels):
-            below[p] += np.int32(1) if source[p] >= floor[p] else np.int32(0)
-            above[p] += np.int32(1) if source[p] <= ceiling[p] else np.int32(0)
-    half = count // 2 + 1
-    for p in range(pixels):
-        reach = threshold * spread[p] * _SURE
-        quiet = (below[p] >= half) & (above[p] >= half)
-        quiet &= np.float64(high[p]) - np.float64(floor[p]) <= reach
-        quiet &= np.float64(ceiling[p]) - np.float64(low[p]) <= reach
-        suspect[p] |= not quiet
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def screen(
-    differences, usable, network, work, noise, nframes, method, thresholds, pixels, nd, sums, counts, whole, suspect
-):
-    """Fill `suspect`: the pixels of a tile that may have jumps, and those with unusable samples.
-
-    Clipping integrations has a line ``(nd, pixels)`` for each group, other methods use the first line.  Clipping leaves
-    the sums and sums of squares of each pixel's differences in `whole` ``(2, pixels)``.
-    """
-    total = differences.shape[0]
-    suspect[:] = False
-    whole[:] = 0.0
-    if method == CLIP_ALL:
-        _screen_clip(differences, 0, 1, total, work, sums, counts, thresholds[2], pixels, whole, suspect[0])
-    elif method == CLIP_INTEGRATIONS:
-        for g in range(nd):
-            _screen_clip(differences, g, nd, total // nd, work, sums, counts, thresholds[2], pixels, whole, suspect[g])
-    elif usable.size < 4:
-        suspect[0] = True
+def screen(differences, usable, network, work, noise, nframes, method, thresholds, pixels, suspect):
+    """Set `suspect` for the pixels of a tile that may have jumps, and for those with unusable samples."""
+    if usable.size < 4:
+        suspect[:] = True
     elif method == ITERATIVE:
-        _screen_largest(differences, usable, network, work, noise, nframes, thresholds[2], pixels, suspect[0])
+        _screen_largest(differences, usable, network, work, noise, nframes, thresholds[2], pixels, suspect)
     else:
-        _screen_median(differences, usable, network, work, noise, nframes, thresholds[2], pixels, suspect[0])
+        _screen_median(differences, usable, network, work, noise, nframes, thresholds[2], pixels, suspect)

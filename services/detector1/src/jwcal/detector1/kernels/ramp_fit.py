@@ -12,7 +12,7 @@ a tile at a time by `clean_ramps`; the code here is for the others, and is the r
 import numpy as np
 from numba import njit, prange
 
-from jwcal.detector1.kernels.clean_ramps import average, find_clean, find_usable, fit_clean
+from jwcal.detector1.kernels.clean_ramps import average, find_clean, find_usable, fit_clean, noise_of_clean
 from jwcal.detector1.kernels.clean_ramps import median_rates as clean_median_rates
 from jwcal.detector1.kernels.segments import find_segments, fit_segment, read_variance
 from jwcal.detector1.kernels.selection import median
@@ -35,7 +35,7 @@ NORMAL = 0
 FIRST_GROUP_ONLY = 1
 ZEROFRAME = 2
 
-_BUFFER = 1 << 18
+_BUFFER = 1 << 19
 """Samples of a tile, at most: they must stay in the processor's cache."""
 _TOUCHED = np.int64(1) << 40
 """Mark of a pixel of which some ramp has flags, beside its DQ."""
@@ -351,6 +351,8 @@ def fit_ramps(
         fitted = np.empty((7, width), np.float64)
         results = (fitted[0], fitted[1], fitted[2], fitted[3], fitted[4], fitted[5], fitted[6])
         slope, error, poisson, read, inverse_p, inverse_r, weighted = results
+        noise = np.empty((6, width), np.float64)
+        noise_of_length = (noise[0], noise[1], noise[2], noise[3], noise[4], noise[5])
         sums = np.empty((3, width), np.float64)
         states = np.empty((5, width), np.int64)
         dq = np.empty(width, np.uint32)
@@ -394,11 +396,15 @@ def fit_ramps(
                 current[p] = middle + extra if middle > 0.0 else extra
             sums[:] = 0.0
             states[:] = 0
+            known_length = 0
             for i in range(nints):
                 first, last, begin, end = ranges[i]
                 for p in range(n):
                     dq[p] = base[p]
                 if end > begin:
+                    if last - first != known_length:
+                        known_length = last - first
+                        noise_of_clean(known_length, gains, noises, current, times[NORMAL], noise_of_length)
                     block = slice(i * ngroups, (i + 1) * ngroups)
                     fit_clean(
                         values[block],
@@ -407,7 +413,7 @@ def fit_ramps(
                         table,
                         gains,
                         noises,
-                        current,
+                        noise_of_length,
                         times[NORMAL],
                         classes,
                         work,

@@ -11,7 +11,7 @@ import numpy as np
 from jwcal.core import dqflags
 from jwcal.core.array_types import Bool, Float32, Float64, UInt8
 from jwcal.core.data import Ramp
-from jwcal.detector1.kernels.jump import every_pixel_has
+from jwcal.detector1.kernels.flags import planes_with
 from jwcal.detector1.large_events.ellipses import Ellipse, cover, flagged_groups, grown_axes
 from jwcal.detector1.large_events.regions import find_regions
 
@@ -47,7 +47,7 @@ def flag_showers(ramp: Ramp, params: ShowerParameters, gain: Float32, noise: Flo
     """
     nints, ngroups = ramp.data.shape[:2]
     before = ramp.groupdq.copy()
-    unusable = sum(every_pixel_has(plane, _DO_NOT_USE) for cube in before for plane in cube)
+    unusable = int(planes_with(before, _DO_NOT_USE).sum())
     if nints * (ngroups - 1) - unusable < _MIN_DIFFERENCES:
         return 0
     work = before.copy()
@@ -59,8 +59,8 @@ def flag_showers(ramp: Ramp, params: ShowerParameters, gain: Float32, noise: Flo
     from astropy.convolution import Ring2DKernel  # takes a second to import
 
     ring = Ring2DKernel(params.extend_inner_radius, params.extend_outer_radius).array
-    for index in range(nints):
-        first = next((g for g in range(ngroups) if not every_pixel_has(work[index, g], _DO_NOT_USE)), 0)
+    firsts = np.argmin(planes_with(work, _DO_NOT_USE), axis=1)  # usable group of each integration, or 0
+    for index, first in enumerate(firsts):
         for group in range(first + 1, ngroups):
             column = group - 1 if middle.ndim == 3 else Ellipsis
             with np.errstate(divide="ignore", invalid="ignore"):  # a pixel may not scatter at all

@@ -1,7 +1,5 @@
 """Cosmic rays and other jumps in ramps."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
@@ -14,8 +12,10 @@ from jwcal.core.references.reference_set import ReferenceSet
 from jwcal.core.references.types import GainReference, ReadnoiseReference
 from jwcal.core.step import Skip, StepParameters, step
 from jwcal.detector1.kernels import jump as kernels
-from jwcal.detector1.kernels import jump_screens as methods
 from jwcal.detector1.kernels import networks
+from jwcal.detector1.kernels.flags import planes_with
+from jwcal.detector1.kernels.jump_clip import clip_jumps
+from jwcal.detector1.kernels.jump_screens import ITERATIVE, SINGLE_PASS
 from jwcal.detector1.large_events.showers import flag_showers
 from jwcal.detector1.large_events.snowballs import flag_snowballs
 from jwcal.detector1.superstripes import check_collated
@@ -96,17 +96,6 @@ class JumpParameters(StepParameters):
     """Clip each group over the integrations; otherwise over all groups and integrations."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Counts:
-    """Groups that can be used at all."""
-
-    unusable: NDArray[np.bool_]
-    """``(nints, ngroups)``: every pixel is DO_NOT_USE."""
-    usable_groups: int
-    """In the integration that has the fewest."""
-    total_groups: int
-
-
 @step("jump", params=JumpParameters, references=(GainReference, ReadnoiseReference), official="jwst.jump.JumpStep")
 def detect_jumps(ramp: Ramp, params: JumpParameters, refs: ReferenceSet) -> Ramp:
     """Find cosmic-ray hits as outliers among the differences of successive groups, and flag them JUMP_DET.
@@ -141,7 +130,7 @@ def detect_jumps(ramp: Ramp, params: JumpParameters, refs: ReferenceSet) -> Ramp
         events = flag_snowballs(ramp.groupdq, params, group_time)
     if params.find_showers:
         events = flag_showers(ramp, params, gain, noise_electrons, group_time)
-    unusable = sum(kernels.every_pixel_has(plane, kernels.DO_NOT_USE) for cube in ramp.groupdq for plane in cube)
+    unusable = int(planes_with(ramp.groupdq, kernels.DO_NOT_USE).sum())
     groups = nints * ngroups - unusable - nints
     if groups >= 1:
         exposure = group_time * groups * ny * nx
@@ -153,14 +142,12 @@ def detect_jumps(ramp: Ramp, params: JumpParameters, refs: ReferenceSet) -> Ramp
 def _find(ramp: Ramp, params: JumpParameters, gain: Float32, noise: Float32, group_time: float) -> int:
     """All but the large events; returns the number of jumps before neighbours are flagged."""
     nints, ngroups, ny, _nx = ramp.data.shape
-    counts = _count_groups(ramp)
-    method = _method(params, counts, nints)
-    if method is None:
+    unusable = planes_with(ramp.groupdq, kernels.DO_NOT_USE)
+    clips = (nints if params.only_use_ints else np.count_nonzero(~unusable)) >= params.minimum_sigclip_groups
+    fewest = ngroups - unusable.sum(axis=1).max()
+    if fewest < 3 and not clips:
         return -99  # what the official step then puts into PRIMECRS
     nframes = float(ramp.metadata.require("exposure.nframes"))
-    thresholds = np.array(
-        [params.three_group_rejection_threshold, params.four_group_rejection_threshold, params.rejection_threshold]
-    )
     spread = np.zeros(2)
     if params.flag_4_neighbors:
         spread[:] = params.min_jump_to_flag_neighbors, params.max_jump_to_flag_neighbors
@@ -168,26 +155,19 @@ def _find(ramp: Ramp, params: JumpParameters, gain: Float32, noise: Float32, gro
     groups2 = int(params.after_jump_flag_time2 // group_time)
     jumps = np.zeros(ny, np.int64)
     marked = np.zeros((nints, ngroups, ny), bool)
-    usable, network = _to_screen(counts.unusable, method)
+    method = SINGLE_PASS if fewest - 1 >= params.min_diffs_single_pass else ITERATIVE
+    limits = (params.three_group_rejection_threshold, params.four_group_rejection_threshold, params.rejection_threshold)
+    chosen = (method, np.array(limits), spread, *_to_screen(unusable, method))
     for block in row_blocks(ramp):
         rows = block.rows
         marks = np.ascontiguousarray(marked[:, :, rows])
-        kernels.find_jumps(
-            block.data,
-            block.groupdq,
-            gain[rows],
-            noise[rows],
-            nframes,
-            method,
-            thresholds,
-            spread,
-            usable,
-            network,
-            jumps[rows],
-            marks,
-        )
+        inputs = (block.data, block.groupdq, gain[rows], noise[rows], nframes)
+        if clips:
+            clip_jumps(*inputs, params.only_use_ints, params.rejection_threshold, spread, jumps[rows], marks)
+        else:
+            kernels.find_jumps(*inputs, *chosen, jumps[rows], marks)
         marked[:, :, rows] = marks
-    if method in (methods.CLIP_INTEGRATIONS, methods.CLIP_ALL):
+    if clips:
         jumps[0] -= _clear_flagged_groups(ramp)
     if marked.any():
         for part in integration_blocks(ramp):
@@ -208,45 +188,23 @@ def _find(ramp: Ramp, params: JumpParameters, gain: Float32, noise: Float32, gro
     return int(jumps.sum())
 
 
-def _count_groups(ramp: Ramp) -> _Counts:
-    """Groups in which not every pixel is unusable: the fewest of an integration, and all of them."""
-    unusable = np.array(
-        [[kernels.every_pixel_has(plane, kernels.DO_NOT_USE) for plane in cube] for cube in ramp.groupdq], bool
-    )
-    return _Counts(
-        unusable, int(ramp.ngroups - unusable.sum(axis=1).max()), int(unusable.size - np.count_nonzero(unusable))
-    )
-
-
 def _to_screen(unusable: NDArray[np.bool_], method: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The differences that the search can screen many pixels by, and the sorting network for them; or none."""
     usable = np.flatnonzero(~(unusable[:, 1:] | unusable[:, :-1]))
     n = usable.size
-    if method in (methods.CLIP_INTEGRATIONS, methods.CLIP_ALL) or not 4 <= n <= networks.LONGEST:
+    if not 4 <= n <= networks.LONGEST:
         return usable[:0], networks.network(0, ())
-    if method == methods.ITERATIVE:
+    if method == ITERATIVE:
         return usable, networks.network(n, (0, (n - 2) // 2, (n - 1) // 2, n - 2, n - 1))
     return usable, networks.network(n, networks.median_ranks(n))
-
-
-def _method(params: JumpParameters, counts: _Counts, nints: int) -> int | None:
-    """How to search; None where there is too little to search in."""
-    clip = nints if params.only_use_ints else counts.total_groups
-    if clip >= params.minimum_sigclip_groups:
-        return int(methods.CLIP_INTEGRATIONS if params.only_use_ints else methods.CLIP_ALL)
-    if counts.usable_groups < 3:
-        return None
-    single = counts.usable_groups - 1 >= params.min_diffs_single_pass
-    return int(methods.SINGLE_PASS if single else methods.ITERATIVE)
 
 
 def _clear_flagged_groups(ramp: Ramp) -> int:
     """After clipping: groups whose every pixel is flagged lose their JUMP_DET; returns how many flags went."""
     cleared = 0
-    for cube in ramp.groupdq:
-        for plane in cube:
-            if kernels.every_pixel_has(plane, np.uint8(kernels.JUMP_DET | kernels.DO_NOT_USE)):
-                before = int(np.count_nonzero(plane & kernels.JUMP_DET))
-                kernels.clear_jumps(plane)
-                cleared += before - int(np.count_nonzero(plane & kernels.JUMP_DET))
+    for i, g in np.argwhere(planes_with(ramp.groupdq, kernels.JUMP_DET | kernels.DO_NOT_USE)):
+        plane = ramp.groupdq[i, g]
+        before = int(np.count_nonzero(plane & kernels.JUMP_DET))
+        kernels.clear_jumps(plane)
+        cleared += before - int(np.count_nonzero(plane & kernels.JUMP_DET))
     return cleared
