@@ -140,19 +140,35 @@ def a_job(uncal: Path, out: Path, parameters: Mapping[str, Any], **more: Any) ->
     } | more
 
 
-def command_peak(uncal: Path, out: Path, parameters: Mapping[str, Any], crds: Path) -> float:
+_LAUNCHER = """
+import os, subprocess, sys
+process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+_, status, usage = os.wait4(process.pid, 0)
+process.returncode = os.waitstatus_to_exitcode(status)
+print(usage.ru_maxrss)
+sys.exit(process.returncode)
+"""
+"""Runs a command and prints its peak resident set in KiB.
+
+The kernel counts that of the process that starts the command as well, so a small one must do it.
+"""
+
+
+def command_peak(uncal: Path, out: Path, parameters: Mapping[str, Mapping[str, Any]], crds: Path) -> float:
     """Peak resident set of ``jwcal run`` on one exposure, MiB."""
     settings = [f"{step}.{name}={value}" for step, values in parameters.items() for name, value in values.items()]
     options = [part for setting in settings for part in ("--set", setting)]
     command = [str(Path(sys.executable).with_name("jwcal")), "run", "detector1", str(uncal), "-o", str(out), "-q"]
-    process = subprocess.Popen(
-        [*command, *options], env=oracle.crds_environment(crds, CONTEXT), stdout=subprocess.DEVNULL
+    process = subprocess.run(
+        [sys.executable, "-c", _LAUNCHER, *command, *options],
+        env=oracle.crds_environment(crds, CONTEXT),
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        raise RuntimeError(f"jwcal run ended with status {process.returncode}")
-    return usage.ru_maxrss / 1024
+        raise RuntimeError(f"jwcal run ended with status {process.returncode}: {process.stderr[-2000:]}")
+    return int(process.stdout) / 1024
 
 
 def passes(runner: Sequence[str], jobs: Sequence[Mapping[str, Any]], crds: Path, context: str = CONTEXT) -> Result:

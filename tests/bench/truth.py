@@ -104,20 +104,20 @@ def section(store: Store) -> list[str]:
         "It is a drift of the whole frame, another in each integration, that the few reference pixels of a subarray do",
         "not tell; both programs find the same.",
         "*pull*: width of (found - true) / ERR. *chi squared*: its mean square without the worst percent, which makes",
-        "0.93 of a Gaussian of width 1. *hit pixels*: those with a flagged jump; their median residual over the",
-        "residuals' width, and their pull.",
+        "0.93 of a Gaussian of width 1. *about drift*: the same about the median residual of the pixels that drift",
+        "together: the whole frame, or an output of MIRI, whose subarrays get no correction by reference pixels.",
+        "*hit pixels*: those with a flagged jump; their median residual over the residuals' width, and their pull.",
         "",
         "| exposure | fit | program | pixels | bias DN/s | bias / scatter | bias, brightest | pull | chi squared "
-        "| hit pixels | bias / scatter | pull |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|",
+        "| about drift | hit pixels | bias / scatter | pull |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     rays = [
         "## Truth: cosmic rays",
         "",
         "Share of hits found, by the size of their step over the noise of a difference of two groups, and of quiet",
         "samples flagged. *samples*: flags of groups, from the jump step; *ramps*: whether the ramp is flagged in the",
-        "rates of the integrations, the only trace that LIKELY leaves (the jump step is skipped for it). MIRI's alarms",
-        "are what is left of its interference and reset anomaly.",
+        "rates of the integrations, the only trace that LIKELY leaves (the jump step is skipped for it).",
         "",
         "| exposure | fit | judged by | program | 4-6 sigma | 6-10 | 10-20 | 20-100 | > 100 | alarms | of quiet |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
@@ -140,6 +140,7 @@ def _slopes(found: Result, hit: Result) -> str:
     return (
         f"| {found['pixels']} | {found['bias']:+.4f} | {found['bias'] / found['scatter']:+.3f} "
         f"| {found['relative_bias']:+.2%} | {found['pull_width']:.3f} | {found['reduced_chi_square']:.3f} "
+        f"| {found['chi_square_about_drift']:.3f} "
         f"| {hit['pixels']} | {hit['bias'] / hit['scatter']:+.3f} | {hit['pull_width']:.3f} |"
     )
 

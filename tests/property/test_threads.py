@@ -21,6 +21,7 @@ from jwcal.detector1.kernels import (
     flags,
     irs2,
     jump,
+    jump_clip,
     linearity,
     networks,
     ramp_fit,
@@ -182,7 +183,7 @@ def _(rng: np.random.Generator) -> Arguments:
 
 @call(jump, "find_jumps")
 def _(rng: np.random.Generator) -> Arguments:
-    method = int(rng.integers(4))
+    method = int(rng.integers(2))
     n = NINTS * (NGROUPS - 1)
     return (
         np.cumsum(numbers(rng, RAMP), axis=1, dtype=np.float32),
@@ -195,6 +196,22 @@ def _(rng: np.random.Generator) -> Arguments:
         np.array([2.5, 100.0]),
         np.arange(n),
         networks.network(n, tuple(range(n))),
+        np.zeros(NY, np.int64),
+        np.zeros((NINTS, NGROUPS, NY), bool),
+    )
+
+
+@call(jump_clip, "clip_jumps")
+def _(rng: np.random.Generator) -> Arguments:
+    return (
+        np.cumsum(numbers(rng, RAMP), axis=1, dtype=np.float32),
+        dq(rng, RAMP),
+        np.full(PLANE, 1.5, np.float32),
+        np.full(PLANE, 12, np.float32),
+        2.0,
+        bool(rng.integers(2)),
+        1.5,
+        np.array([0.5, 100.0]),
         np.zeros(NY, np.int64),
         np.zeros((NINTS, NGROUPS, NY), bool),
     )

@@ -47,10 +47,13 @@ def test_slopes_are_unbiased_within_the_noise(found: Any) -> None:
 
 
 def test_errors_are_honest(found: Any) -> None:
-    """Without the worst percent a Gaussian gives 0.93; what ERR does not know adds to it: 1/f noise and drifts, and
-    on MIRI, whose subarrays get no correction by reference pixels, supposedly also what is left of the
-    interference: the cause of the 2.1 to 2.4 found there is not established."""
-    assert 0.85 < found["slopes"]["reduced_chi_square"] < (3.0 if found["miri"] else 1.35)
+    """Without the worst percent a Gaussian gives 0.93; what ERR does not know adds to it: 1/f noise, and drifts.
+
+    MIRI's subarrays get no correction by reference pixels, so their outputs' drifts stay, and show in its chi square
+    of 2.4; about the median of each output it is as that of the others.
+    """
+    assert 0.85 < found["slopes"]["chi_square_about_drift"] < 1.35
+    assert found["slopes"]["reduced_chi_square"] < (3.0 if found["miri"] else 1.35)
 
 
 def test_pixels_that_were_hit_have_honest_slopes_too(found: Any) -> None:
@@ -67,7 +70,7 @@ def test_hits_above_ten_sigma_are_found(found: Any) -> None:
 
 def test_quiet_samples_are_not_flagged(found: Any) -> None:
     """A threshold of 4 sigma lets 6e-5 of Gaussian samples through, and of ramps as many times more as they have
-    samples; MIRI has more, supposedly what is left of its interference."""
+    samples; MIRI's ramps are the longest, and what is left of its interference adds some."""
     assert found["ramps"]["false_alarm_rate"] < (2e-2 if found["miri"] else 2e-3)
     if "samples" in found:
-        assert found["samples"]["false_alarm_rate"] < (5e-3 if found["miri"] else 2e-4)
+        assert found["samples"]["false_alarm_rate"] < (5e-4 if found["miri"] else 2e-4)

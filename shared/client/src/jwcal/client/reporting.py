@@ -4,6 +4,7 @@ import functools
 import os
 import signal
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from jwcal.core.errors import JwcalError, ParameterError
 
 P = ParamSpec("P")
 _DEBUG = "JWCAL_DEBUG"
+_interrupted = threading.Event()
 
 
 def show_tracebacks() -> None:
@@ -88,14 +90,22 @@ def reported(command: Callable[P, int | None]) -> Callable[P, None]:
     return call
 
 
+def check_interrupted() -> None:
+    """Raise KeyboardInterrupt again where the first one was lost, as happens inside the compiler of the kernels."""
+    if _interrupted.is_set():
+        raise KeyboardInterrupt
+
+
 def _quiet() -> None:
     """Warnings of libraries are for developers; SIGTERM ends like Ctrl-C."""
     if not tracebacks_shown():
         warnings.simplefilter("ignore")
-    if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, _terminated)
+    for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
+        if signal.getsignal(number) == usual:
+            signal.signal(number, _interrupt)
 
 
-def _terminated(number: int, frame: FrameType | None) -> NoReturn:
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
     del number, frame
+    _interrupted.set()
     raise KeyboardInterrupt

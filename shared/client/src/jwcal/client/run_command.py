@@ -10,8 +10,9 @@ from typing import Any
 from jwcal.client import arguments, exit_codes
 from jwcal.client.output import print_json
 from jwcal.client.progress import Display, display
-from jwcal.client.reporting import as_dict, complain, one_line, tracebacks_shown
+from jwcal.client.reporting import as_dict, check_interrupted, complain, one_line, tracebacks_shown
 from jwcal.core.errors import InvalidParameter, ParameterError, UnknownParameter
+from jwcal.core.events import Event
 
 _logger = logging.getLogger(__name__)
 
@@ -93,9 +94,13 @@ def _run_one(file: Path, keywords: dict[str, Any], shown: Display, failures: lis
     from jwcal.core.logs import log_failure
     from jwcal.detector1.process import run
 
+    def event(event: Event) -> None:
+        check_interrupted()
+        shown.event(event)
+
     shown.begin(file)
     try:
-        result = run(file, on_event=shown.event, **keywords)
+        result = run(file, on_event=event, **keywords)
     except Exception as error:  # the next file shall have its turn
         failures.append(error)
         log_failure(_logger, error, exposure=file.name)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from jwcal.observatory.modes import Mode
+from jwcal.observatory.mode import Mode
 
 EVENTS_PER_SECOND = 5.0
 """Hits per cm^2 and s at L2."""

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from jwcal.core.array_types import Float32, UInt32
 from jwcal.core.dqflags import PIXEL_FLAGS
-from jwcal.observatory.modes import Mode
+from jwcal.observatory.mode import Mode
 from jwcal.observatory.randomness import smooth_field, stream
 
 BUILT = 20211225

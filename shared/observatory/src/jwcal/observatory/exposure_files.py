@@ -10,7 +10,7 @@ from stdatamodels.jwst import datamodels
 
 from jwcal.observatory.guiding import guider_tables
 from jwcal.observatory.keywords import Clock, group_times, integration_times, keywords, root_name
-from jwcal.observatory.modes import Mode
+from jwcal.observatory.mode import Mode
 from jwcal.observatory.ramps import RawExposure
 
 

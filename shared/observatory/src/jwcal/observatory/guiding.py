@@ -5,7 +5,7 @@ from typing import Any
 from astropy.time import Time
 
 from jwcal.observatory.keywords import DAY, TARGET, Clock
-from jwcal.observatory.modes import Mode
+from jwcal.observatory.mode import Mode
 from jwcal.observatory.randomness import stream
 
 Rows = list[tuple[Any, ...]]

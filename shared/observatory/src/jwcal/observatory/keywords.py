@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from astropy.time import Time
 
-from jwcal.observatory.modes import MODES, Mode
+from jwcal.observatory.mode import Mode
+from jwcal.observatory.modes import MODES
 
 PROGRAM = "09999"
 TARGET = (150.1163213, 2.2058197)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jwcal.core.array_types import Float32
-from jwcal.observatory.modes import Mode
+from jwcal.observatory.mode import Mode
 
 RESET_GROUPS, RESET_INTEGRATIONS = 6, 2
 FIRST_GROUP, LAST_GROUP = 30.0, -25.0

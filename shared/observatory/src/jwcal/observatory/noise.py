@@ -5,7 +5,7 @@ import numpy as np
 from jwcal.core.array_types import Float32
 from jwcal.observatory import interleaving
 from jwcal.observatory.detector import Pixels
-from jwcal.observatory.modes import Mode
+from jwcal.observatory.mode import Mode
 from jwcal.observatory.randomness import one_over_f
 
 RESET_NOISE = 12.0

@@ -10,7 +10,7 @@ from jwcal.core.array_types import Float32
 from jwcal.observatory import interleaving, mid_infrared
 from jwcal.observatory.cosmic_rays import LargeEvent, Particles
 from jwcal.observatory.detector import COUPLING, Pixels
-from jwcal.observatory.modes import Mode
+from jwcal.observatory.mode import Mode
 from jwcal.observatory.noise import ReadoutNoise, interleaved_frame
 from jwcal.observatory.scene import Scene
 
@@ -82,7 +82,9 @@ class Camera:
         self.particles = particles
         self._light = np.where(pixels.reference, 0, scene.image * pixels.flat)
         self._curve = scene.light_curve
-        self._ceiling = pixels.linearised(_CEILING * pixels.well) * pixels.gain
+        empty = pixels.bias if mode.instrument == "MIRI" else np.zeros_like(pixels.bias)
+        full = pixels.linearised(empty + _CEILING * pixels.well)
+        self._ceiling = (full - pixels.linearised(empty)) * pixels.gain
         self._charge = np.zeros(mode.shape, np.float32)
         self._frame = 0
         self._hits: list[NDArray[np.void]] = []
@@ -130,9 +132,8 @@ class Camera:
         pixels = self._pixels
         linear = self._charge / pixels.gain
         limit = _CEILING * pixels.well
-        if self._mode.instrument == "MIRI":
-            offset = pixels.linearised(pixels.bias)
-            raw = np.minimum(pixels.response(linear + offset), pixels.bias + limit)
+        if self._mode.instrument == "MIRI":  # not linear from zero, below the bias
+            raw = np.minimum(pixels.response(linear + pixels.linearised(pixels.bias)), pixels.bias + limit)
         else:
             raw = np.minimum(pixels.response(linear), limit) + pixels.bias
         return _coupled(raw, pixels.reference)

@@ -7,7 +7,8 @@ files are made when a mode first needs them.
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from jwcal.observatory.modes import MODES, Mode
+from jwcal.observatory.mode import Mode
+from jwcal.observatory.modes import MODES
 
 DETECTOR, SUBARRAY = "META.INSTRUMENT.DETECTOR", "META.SUBARRAY.NAME"
 READPATT, TYPE = "META.EXPOSURE.READPATT", "META.EXPOSURE.TYPE"

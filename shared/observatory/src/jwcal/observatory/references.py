@@ -9,7 +9,7 @@ from jwcal.observatory import references_common, references_mid_infrared, refere
 from jwcal.observatory.crds_mappings import write_mappings
 from jwcal.observatory.detector import Pixels, pixels
 from jwcal.observatory.files import replaced
-from jwcal.observatory.modes import Mode
+from jwcal.observatory.mode import Mode
 from jwcal.observatory.reference_catalogue import Entry, entries_of
 from jwcal.observatory.step_parameters import write_parameters
 from jwcal.observatory.striping import Striping

@@ -13,7 +13,7 @@ from jwcal.core.array_types import UInt32
 from jwcal.core.dqflags import PIXEL_FLAGS
 from jwcal.observatory.detector import COUPLING, Mask, Pixels
 from jwcal.observatory.interleaving import interleave
-from jwcal.observatory.modes import Mode
+from jwcal.observatory.mode import Mode
 
 MASK_FLAGS = (
     "DO_NOT_USE",

@@ -7,7 +7,8 @@ from stdatamodels.jwst import datamodels
 
 from jwcal.observatory import mid_infrared
 from jwcal.observatory.detector import Pixels
-from jwcal.observatory.modes import MODES, Mode
+from jwcal.observatory.mode import Mode
+from jwcal.observatory.modes import MODES
 from jwcal.observatory.references_common import compact, definitions
 from jwcal.observatory.references_near_infrared import dark_ramp
 

@@ -8,7 +8,8 @@ from stdatamodels.jwst import datamodels
 from jwcal.core.array_types import Float32
 from jwcal.observatory.detector import BUILT, Mask, Pixels
 from jwcal.observatory.interleaving import ROW_CLOCKS
-from jwcal.observatory.modes import MODES, Mode
+from jwcal.observatory.mode import Mode
+from jwcal.observatory.modes import MODES
 from jwcal.observatory.randomness import smooth_field, stream
 from jwcal.observatory.references_common import as_read, compact, definitions
 from jwcal.observatory.striping import Striping

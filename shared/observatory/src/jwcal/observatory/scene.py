@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.special import erf
 
 from jwcal.core.array_types import Float32
-from jwcal.observatory.modes import Mode
+from jwcal.observatory.mode import Mode
 from jwcal.observatory.randomness import one_over_f
 
 _WING_FRACTION, _WING_WIDTH = 0.15, 3.2

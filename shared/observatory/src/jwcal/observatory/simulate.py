@@ -9,7 +9,8 @@ from jwcal.observatory.crds_mappings import CODE_DEFAULTS
 from jwcal.observatory.detector import Pixels, pixels
 from jwcal.observatory.exposure_files import write_exposure
 from jwcal.observatory.keywords import Clock, root_name
-from jwcal.observatory.modes import MODES, Mode
+from jwcal.observatory.mode import Mode
+from jwcal.observatory.modes import MODES
 from jwcal.observatory.ramps import RawExposure, expose
 from jwcal.observatory.randomness import stream
 from jwcal.observatory.references import provide

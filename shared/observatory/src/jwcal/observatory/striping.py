@@ -10,7 +10,7 @@ from jwcal.core.array_types import Float32
 from jwcal.core.metadata import Metadata
 from jwcal.core.stripes import DETECTOR_LINES, StripeReadout, stripe_readout
 from jwcal.observatory.detector import Pixels
-from jwcal.observatory.modes import Mode
+from jwcal.observatory.mode import Mode
 from jwcal.observatory.scene import Scene, make_scene
 
 Lines = NDArray[np.int64]

@@ -143,7 +143,8 @@ def fit_clean(values, first, last, table, gain, read_noise, noise, group_time, c
     for p in range(pixels):
         weighted[p] = slopes[p] / group_time / variance_r[p]
         slope[p] = weighted[p] * read[p]
-    for out, known in zip(results[1:6], noise[:5]):
+    for k in range(5):
+        out, known = results[k + 1], noise[k]
         for p in range(pixels):
             out[p] = known[p]
 

@@ -25,7 +25,8 @@ _TURNED = 8
 def _load(data, groupdq, gain, y, x0, pixels, by_group, previous, part, series, flagged):
     """Differences (electrons) of a row's pixels from `x0` to `series` ``(pixels, sets, size)``; NaN if unusable.
 
-    `flagged` ``(nints, ngroups)`` tells where a pixel is flagged JUMP_DET already.  The differences are turned by way of `part` ``(ngroups - 1, integrations, pixels)``, which fits into the nearest cache.
+    `flagged` ``(nints, ngroups)`` tells where a pixel is flagged JUMP_DET already.  The differences are turned by way
+    of `part` ``(ngroups - 1, integrations, pixels)``, which fits into the nearest cache.
     """
     nints, ngroups = data.shape[0], data.shape[1]
     factor = gain[y, x0 : x0 + pixels]

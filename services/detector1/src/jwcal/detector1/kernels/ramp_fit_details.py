@@ -3,7 +3,7 @@
 import numpy as np
 from numba import njit, prange
 
-from jwcal.detector1.kernels.ramp_fit import JUMP_DET, SATURATED, load, median_rate, ramp_flags, stored
+from jwcal.detector1.kernels.flagged_ramps import JUMP_DET, SATURATED, load, median_rate, ramp_flags, stored
 from jwcal.detector1.kernels.segments import POWERS, find_segments, fit_segment, segment_class
 
 
