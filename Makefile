@@ -3,16 +3,17 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OFFICIAL := .venv-official
-PACKAGES := shared/core shared/observatory shared/client services/detector1
+PACKAGES := shared/api shared/core shared/observatory shared/client services/detector1
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test test-fast check format requirements official bench clean
+.PHONY: help setup demo test test-fast check check-proto proto format requirements official bench clean
 
 help:
 	@echo "make demo       simulate an exposure, calibrate it, compare with the truth, draw a picture"
 	@echo "make test       every test (parity with the official package where 'make official' was run)"
 	@echo "make test-fast  the tests of a minute"
 	@echo "make check      format, lint, types, layers"
+	@echo "make proto      generate shared/api from the interfaces in proto/"
 	@echo "make official   install the official package beside ours, for parity tests and benchmarks"
 	@echo "make bench      measure both, write BENCHMARKS.md (BENCH='--only speed --again')"
 
@@ -34,11 +35,27 @@ test: $(READY)
 test-fast: $(READY)
 	$(BIN)/python -m pytest -m "not slow and not parity"
 
-check: $(READY)
+check: $(READY) check-proto
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+# The interfaces: lint, no change that breaks a client of proto/baseline.binpb, generated code as committed.
+check-proto: $(READY)
+	cd proto && ../$(BIN)/buf lint
+	cd proto && ../$(BIN)/buf format --diff --exit-code
+	cd proto && ../$(BIN)/buf breaking --against baseline.binpb
+	rm -rf .work/proto && mkdir -p .work/proto
+	$(MAKE) --no-print-directory proto GENERATED=.work/proto
+	diff -r -x __pycache__ .work/proto/jwcal shared/api/src/jwcal
+
+GENERATED := shared/api/src
+PROTOS = $(shell cd proto && find jwcal -name '*.proto' | sort)
+
+proto: $(READY)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I proto --python_out=$(GENERATED) \
+		--grpc_python_out=$(GENERATED) --mypy_out=quiet:$(GENERATED) --mypy_grpc_out=quiet:$(GENERATED) $(PROTOS)
 
 format: $(READY)
 	$(BIN)/ruff check --fix .
