@@ -15,22 +15,26 @@ JwcalError
 ├── RefusedCorrection     the correction would destroy the data it is meant to mend
 ├── OutputError           a product cannot be written
 ├── HookError             a user's hook failed
+├── WorkerError           the process that computed a job is to blame, not the job
+│   ├── OutOfMemory           it took more than it may, or than there is
+│   └── ChildCrashed          it died
+├── RemoteFailure         a job failed in another process; it tells the reason
 └── Cancelled             stopped on request
 
 `reason` is stable and machine-readable, `grpc_code` is the status the service answers with,
 `metadata()` holds the numbers and names behind the message.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
 
 
 class JwcalError(Exception):
     """Base of the tree: one line of text with cause and remedy."""
 
-    reason: ClassVar[str] = "INTERNAL"
-    grpc_code: ClassVar[str] = "INTERNAL"
-    retryable: ClassVar[bool] = False
+    reason: str = "INTERNAL"
+    grpc_code: str = "INTERNAL"
+    retryable: bool = False
 
     def __init__(
         self,
@@ -154,3 +158,38 @@ class Cancelled(JwcalError):
 
     reason = "CANCELLED"
     grpc_code = "CANCELLED"
+
+
+class WorkerError(JwcalError):
+    """The process that computed a job is to blame, not the job."""
+
+    reason = "WORKER_FAILURE"
+    grpc_code = "INTERNAL"
+    retryable = True
+
+
+class OutOfMemory(WorkerError):
+    """A process took more memory than it may, or than there is."""
+
+    reason = "OUT_OF_MEMORY"
+    grpc_code = "RESOURCE_EXHAUSTED"
+
+
+class ChildCrashed(WorkerError):
+    """The process that computed died."""
+
+    reason = "CHILD_CRASHED"
+
+
+class RemoteFailure(JwcalError):
+    """A job failed in another process; reason and facts are those told there."""
+
+    def __init__(self, message: str, *, reason: str, facts: Mapping[str, str], retryable: bool) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.retryable = retryable
+        self._facts = dict(facts)
+
+    def metadata(self) -> dict[str, str]:
+        """The facts told."""
+        return self._facts
