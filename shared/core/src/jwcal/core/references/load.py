@@ -50,6 +50,11 @@ class ReferenceCache:
             self._shrink(1)
         return reference
 
+    def identities(self) -> tuple[str, ...]:
+        """What is held: SHA-1 of the files where it is known, otherwise path, size and time."""
+        with self._lock:
+            return tuple(dict.fromkeys(identity for identity, _, _ in self._entries))
+
     def _shrink(self, kept: int) -> None:
         """Let the longest unused go until the rest is within the limit or no more than `kept` are left."""
         while len(self._entries) > kept and sum(map(nbytes, self._entries.values())) > self.limit:

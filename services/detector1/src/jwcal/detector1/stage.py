@@ -1,0 +1,136 @@
+"""Stage 1 as a worker runs it: the use case of `process` between the messages of the worker shell."""
+
+import resource
+import sys
+from pathlib import Path
+
+from jwcal.core.errors import InvalidParameter
+from jwcal.core.events import Event, StepFinished, StepStarted
+from jwcal.core.events import Progress as Phases
+from jwcal.core.worker.work import Made, Phase, Plan, Product, Step, Tell, Work
+
+_HOOKS = ("pre_hooks", "post_hooks")
+
+
+class Detector1:
+    """Ramps to count rates."""
+
+    name = "detector1"
+
+    def plans(self) -> tuple[Plan, ...]:
+        """Every plan with its steps."""
+        from jwcal.detector1.plans import OFFICIAL_PIPELINES, PLANS
+        from jwcal.detector1.settings import definitions
+
+        known = definitions()
+        return tuple(
+            Plan(name=name, official=OFFICIAL_PIPELINES[name], steps=tuple(known[step] for step in steps))
+            for name, steps in PLANS.items()
+        )
+
+    def warm_up(self) -> None:
+        """Compile the kernels."""
+        from jwcal.detector1.warm_up import warm_up
+
+        warm_up()
+
+    def process(self, work: Work, tell: Tell) -> Made:
+        """Calibrate one exposure."""
+        from jwcal.detector1.process import run, shared_cache
+
+        _check(work)
+        (exposure,) = work.inputs
+        result = run(
+            exposure.path,
+            output_dir=work.output_dir,
+            plan=work.plan or None,
+            parameters=work.parameters,
+            skip=work.skip,
+            only_through=work.only_through or None,
+            overrides=work.overrides,
+            context=work.context or None,
+            use_crds_parameters=work.use_reference_parameters,
+            memory_limit=work.memory_limit or None,
+            on_event=_Telling(tell),
+        )
+        products = [Product(path=path, kind=_kind(path)) for path in result.products]
+        return Made(
+            products=tuple(p for p in products if not work.products or p.kind in work.products),
+            steps=tuple(
+                Step(
+                    name=record.name,
+                    status=record.status,
+                    reason=record.reason,
+                    seconds=record.seconds,
+                    references=record.references,
+                    parameters=record.parameters,
+                    index=index,
+                    total=len(result.steps),
+                )
+                for index, record in enumerate(result.steps)
+            ),
+            plan=result.plan,
+            context=result.context,
+            seconds=result.timings,
+            peak_memory=_peak_memory(),
+            held_references=shared_cache.identities(),
+        )
+
+
+class _Telling:
+    """Passes the events of a run on."""
+
+    def __init__(self, tell: Tell) -> None:
+        self._tell = tell
+        self._done, self._total = 0, 0
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, StepStarted):
+            self._total = event.total
+            self._tell(Phase(name=event.name, steps_done=event.index, steps_total=event.total))
+        elif isinstance(event, StepFinished):
+            record = event.record
+            self._done = event.index + 1
+            self._tell(
+                Step(
+                    name=record.name,
+                    status=record.status,
+                    reason=record.reason,
+                    seconds=record.seconds,
+                    references=record.references,
+                    parameters=record.parameters,
+                    index=event.index,
+                    total=event.total,
+                )
+            )
+        elif isinstance(event, Phases):
+            self._tell(Phase(name=event.phase, steps_done=self._done, steps_total=self._total))
+
+
+def _check(work: Work) -> None:
+    """Refuse what a job may not ask for: hooks are code, and code comes only with the installation."""
+    if len(work.inputs) != 1:
+        raise InvalidParameter(
+            f"stage 1 takes one exposure, not {len(work.inputs)}", remedy="make one job for each exposure"
+        )
+    for step, values in work.parameters.items():
+        for name in _HOOKS:
+            if values.get(name):
+                raise InvalidParameter(
+                    f"{step}.{name} cannot be set for a service", remedy="install the hook as an entry point"
+                )
+
+
+def _kind(path: Path) -> str:
+    """Suffix of a product's name."""
+    return path.stem.rsplit("_", 1)[-1]
+
+
+def _peak_memory() -> int:
+    """Of this process so far, bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+STAGE = Detector1()
+"""What ``python -m jwcal.core.worker.child`` is given."""
