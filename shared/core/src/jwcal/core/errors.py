@@ -17,7 +17,8 @@ JwcalError
 ├── HookError             a user's hook failed
 ├── WorkerError           the process that computed a job is to blame, not the job
 │   ├── OutOfMemory           it took more than it may, or than there is
-│   └── ChildCrashed          it died
+│   ├── ChildCrashed          it died
+│   └── Busy                  it is at work for another caller
 ├── RemoteFailure         a job failed in another process; it tells the reason
 └── Cancelled             stopped on request
 
@@ -179,6 +180,13 @@ class ChildCrashed(WorkerError):
     """The process that computed died."""
 
     reason = "CHILD_CRASHED"
+
+
+class Busy(WorkerError):
+    """The worker is at work for another caller."""
+
+    reason = "BUSY"
+    grpc_code = "RESOURCE_EXHAUSTED"
 
 
 class RemoteFailure(JwcalError):

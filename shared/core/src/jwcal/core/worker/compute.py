@@ -67,7 +67,7 @@ class ComputeProcess:
             raise
         assert isinstance(ready, Ready)
         self.start_seconds = ready.seconds
-        _logger.info("compute process ready", extra={"pid": self.pid, "seconds": ready.seconds})
+        _logger.info("compute process ready", extra={"fields": {"pid": self.pid, "seconds": ready.seconds}})
 
     async def run(self, work: Work, tell: Callable[[Progressing], None]) -> Made:
         """Do one job.  Cancelling this task kills the child.

@@ -1,0 +1,26 @@
+"""Stage 2 as a worker runs it."""
+
+from jwcal.core.errors import InvalidParameter
+from jwcal.core.worker.work import Made, Plan, Tell, Work
+
+
+class Stage2:
+    """No plan of stage 2 exists in this version; the service says so."""
+
+    name = "stage2"
+
+    def plans(self) -> tuple[Plan, ...]:
+        """None yet."""
+        return ()
+
+    def warm_up(self) -> None:
+        """Nothing is to be compiled."""
+
+    def process(self, work: Work, tell: Tell) -> Made:
+        """Refuse the job."""
+        del work, tell
+        raise InvalidParameter("this version has no plan of stage 2", remedy="ask for products of stage 1")
+
+
+STAGE = Stage2()
+"""What ``python -m jwcal.core.worker.child`` is given."""

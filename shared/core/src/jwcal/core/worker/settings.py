@@ -1,0 +1,36 @@
+"""Settings of a worker, from the environment: ``JWCAL_WORKER_NAME``, ``JWCAL_STORE__KIND`` and so on."""
+
+import socket
+import tempfile
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from jwcal.core.rpc.settings import ClientSettings, ObservabilitySettings, ServerSettings, TokenSettings
+from jwcal.core.storage.opening import StoreSettings
+
+
+class WorkerSettings(BaseSettings):
+    """One worker process and its compute process."""
+
+    model_config = SettingsConfigDict(env_prefix="JWCAL_", env_nested_delimiter="__", frozen=True, extra="ignore")
+
+    worker_name: str = Field(default_factory=socket.gethostname)
+    """The same for all of the worker's life; a pod's name does."""
+    orchestrator: str = ""
+    """Address of QueueService; empty for a worker that only answers direct calls."""
+    server: ServerSettings = ServerSettings()
+    tokens: TokenSettings = TokenSettings()
+    client: ClientSettings = ClientSettings()
+    """How it calls the orchestrator and the reference service."""
+    store: StoreSettings
+    scratch: Path = Field(default_factory=lambda: Path(tempfile.gettempdir()) / "jwcal-worker")
+    """Directory of this worker alone; it is emptied at the start."""
+    memory_limit: int = Field(default=0, ge=0)
+    """Bytes of the compute process; 0 for no limit."""
+    leases: int = Field(default=2, ge=1, le=8)
+    """Jobs held at a time: one computes, the others fetch or store."""
+    grace_seconds: float = Field(default=600.0, ge=0)
+    """What running jobs get to finish when the worker is asked to end; then they are given back."""
+    observability: ObservabilitySettings = ObservabilitySettings()
