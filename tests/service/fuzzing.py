@@ -3,7 +3,9 @@
 For each service's test that no request is answered with INTERNAL::
 
     @given(messages(CreateRunRequest))
-    def test_...(request): ...
+    def send(request):
+        code = runner.run(answer_to(channel, descriptor, request.SerializeToString()))
+        assert code not in (StatusCode.INTERNAL, StatusCode.UNKNOWN)
 """
 
 from typing import Any, TypeVar

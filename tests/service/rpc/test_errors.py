@@ -1,5 +1,6 @@
 """Errors cross the wire as one status with one ErrorInfo, and come back as what they were."""
 
+import asyncio
 import logging
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from jwcal.api.detector1.v1.detector1_pb2 import ListStepsRequest
+from jwcal.api.detector1.v1.detector1_pb2_grpc import Detector1ServiceStub
 from jwcal.core.errors import (
     Exhausted,
     InvalidRequest,
@@ -24,7 +26,7 @@ from tests.service.event_loop import in_event_loop
 from tests.service.rpc.serving import LIST_STEPS, Detector1, serving
 
 
-async def failure(error: Exception) -> grpc.aio.AioRpcError:
+async def failure(error: BaseException) -> grpc.aio.AioRpcError:
     """What a client gets when a servicer raises `error`."""
 
     async def fail(_request: Any, _context: Any) -> Any:
@@ -109,6 +111,20 @@ def test_an_unknown_exception_is_internal_with_an_id_that_the_log_has_and_nothin
 
 
 @in_event_loop
+async def test_the_one_error_of_a_group_of_tasks_is_answered_as_itself() -> None:
+    error = await failure(ExceptionGroup("tasks", [ExceptionGroup("more", [NotFound("there is no run")])]))
+    assert (error.code(), info_of(error).reason) == (grpc.StatusCode.NOT_FOUND, "NOT_FOUND")
+    error = await failure(ExceptionGroup("tasks", [NotFound("there is no run"), ValueError("and a defect")]))
+    assert error.code() == grpc.StatusCode.INTERNAL
+
+
+@in_event_loop
+async def test_a_cancelled_task_of_the_service_is_internal_and_leaves_no_caller_without_answer() -> None:
+    error = await failure(asyncio.CancelledError())
+    assert (error.code(), info_of(error).reason) == (grpc.StatusCode.INTERNAL, "INTERNAL")
+
+
+@in_event_loop
 async def test_an_error_longer_than_metadata_may_be_is_shortened_not_lost() -> None:
     error = await failure(InvalidRequest("é" * 100_000, **{f"fact{n}": "x" * 5000 for n in range(100)}))
     assert error.code() == grpc.StatusCode.INVALID_ARGUMENT
@@ -122,6 +138,23 @@ async def test_names_that_are_no_unicode_do_not_break_the_answer() -> None:
     error = await failure(NotFound("there is no \udcff.fits", file="\udcff.fits"))
     assert error.code() == grpc.StatusCode.NOT_FOUND
     assert info_of(error).metadata["file"] == "?.fits"
+
+
+@in_event_loop
+async def test_clients_without_an_event_loop_get_the_same_errors() -> None:
+    raised = NotFound("there is no run", run="runs/x")
+
+    async def fail(_request: Any, _context: Any) -> Any:
+        raise raised
+
+    def call(address: str) -> None:
+        with grpc.insecure_channel(address) as channel, remote_errors():
+            Detector1ServiceStub(channel).ListSteps(ListStepsRequest(), timeout=10)
+
+    async with serving(Detector1(list_steps=fail)) as served:
+        with pytest.raises(NotFound) as caught:
+            await asyncio.to_thread(call, served.address)
+    assert (str(caught.value), caught.value.metadata()) == (str(raised), raised.metadata())
 
 
 @in_event_loop

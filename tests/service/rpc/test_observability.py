@@ -24,6 +24,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from jwcal.api.detector1.v1.detector1_pb2 import ListStepsRequest, ListStepsResponse, ProcessRequest, ProcessResponse
 from jwcal.core.errors import ConfigurationError, JwcalError, NotFound
 from jwcal.core.rpc.metrics import Metrics, showing_metrics
+from jwcal.core.rpc.observability import observing
+from jwcal.core.rpc.settings import ObservabilitySettings
 from jwcal.core.rpc.status import remote_errors
 from jwcal.core.rpc.traces import Tracing, tracing_to
 from tests.service.event_loop import in_event_loop
@@ -103,6 +105,17 @@ def test_all_metrics_are_shown_over_http() -> None:
     assert samples["jwcal_reference_cache_total"].labels == {"result": "hit"}
     assert samples["jwcal_rpc_seconds_count"].labels == {"service": "s", "method": "m", "code": "OK"}
     assert {"jwcal_lease_age_seconds", "jwcal_cold_start_seconds", "jwcal_rpc_in_flight"} <= set(samples)
+
+
+def test_a_program_shows_its_metrics_where_its_settings_say() -> None:
+    with observing(ObservabilitySettings(metrics_listen="127.0.0.1:0"), "worker") as observed:
+        assert observed.tracing is None
+        with urlopen(f"http://{observed.metrics_address}/metrics") as answer:
+            text = answer.read().decode()
+    assert "process_resident_memory_bytes" in text
+    assert "jwcal_rpc_in_flight 0.0" in text
+    with observing(ObservabilitySettings(), "worker") as silent:
+        assert silent.metrics_address is None
 
 
 def test_a_port_for_metrics_that_is_in_use_is_an_error() -> None:

@@ -222,6 +222,20 @@ async def test_calls_that_take_longer_than_the_grace_are_cancelled() -> None:
 
 
 @in_event_loop
+async def test_a_second_drain_with_less_grace_cuts_the_first_short() -> None:
+    held = Held()
+    async with serving(Detector1(list_steps=held.list_steps), channel_options={"retries": None}) as served:
+        call = asyncio.ensure_future(_list(served))
+        await held.begun.wait()
+        first = asyncio.ensure_future(served.server.drain(3600))
+        await served.server.draining.wait()
+        await served.server.drain(0)
+        await first
+        with pytest.raises(Unavailable), remote_errors():
+            await call
+
+
+@in_event_loop
 async def test_a_watch_does_not_hold_the_drain_back_and_its_watcher_is_sent_elsewhere() -> None:
     async with serving(services=(pipeline_service(Watched(asyncio.Event().wait)),)) as served:
         call = PipelineServiceStub(served.channel).WatchRun(WatchRunRequest(cursor=6))

@@ -5,10 +5,11 @@ import ssl
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from jwcal.api.detector1.v1.detector1_pb2 import ListStepsRequest
+from jwcal.api.detector1.v1.detector1_pb2 import ListStepsRequest, ListStepsResponse
 from jwcal.core.errors import ConfigurationError, Unavailable
 from jwcal.core.rpc.certificates import CertificateAuthority, CertificateFiles
 from jwcal.core.rpc.channel import open_channel
@@ -191,6 +192,41 @@ def test_a_live_server_takes_over_a_new_authority(site: Site, tmp_path: Path) ->
                 await ask(served, site.client())
 
     run()
+
+
+def test_a_client_that_goes_on_takes_over_new_certificates_and_calls_in_flight_finish(
+    site: Site, tmp_path: Path
+) -> None:
+    @in_event_loop
+    async def run() -> None:
+        peers: list[str] = []
+        begun, release = asyncio.Event(), asyncio.Event()
+
+        async def list_steps(request: ListStepsRequest, context: Any) -> ListStepsResponse:
+            peers.append(context.peer())
+            if request.plan == "slow":
+                begun.set()
+                await release.wait()
+            return ListStepsResponse()
+
+        async with serving(Detector1(list_steps), settings=site.server(), client=site.client()) as served:
+            stub = served.detector1
+            await stub.ListSteps(ListStepsRequest())
+            slow = asyncio.ensure_future(_ask_slowly(stub))
+            await begun.wait()
+            successor = Site.in_folder(tmp_path / "successor", "another site")
+            for name in ("server.crt", "server.key", "root.crt", "client.crt", "client.key"):
+                (site.folder / name).write_bytes((successor.folder / name).read_bytes())
+            await stub.ListSteps(ListStepsRequest())
+            release.set()
+            await slow
+        assert peers[0] == peers[1] != peers[2]
+
+    run()
+
+
+async def _ask_slowly(stub: Any) -> None:
+    await stub.ListSteps(ListStepsRequest(plan="slow"))
 
 
 def test_a_key_that_does_not_fit_leaves_the_old_pair_in_force(site: Site) -> None:

@@ -3,7 +3,7 @@
 import json
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,7 +15,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from pydantic import SecretStr
 
-from jwcal.api.detector1.v1.detector1_pb2 import ListStepsRequest, ListStepsResponse, ProcessRequest
+from jwcal.api.detector1.v1.detector1_pb2 import ListStepsRequest, ListStepsResponse, ProcessRequest, ProcessResponse
+from jwcal.api.stage.v1.stage_pb2 import Progress
 from jwcal.core.errors import (
     ConfigurationError,
     ExpiredToken,
@@ -149,6 +150,26 @@ def test_a_token_without_the_scope_is_denied(tmp_path: Path) -> None:
         assert type(error) is MissingScope
         assert error.metadata() == {"scope": "steps:read", "principal": "archive"}
         assert error.grpc_code == "PERMISSION_DENIED"
+
+    run()
+
+
+def test_a_stream_knows_who_calls_as_long_as_it_runs(tmp_path: Path) -> None:
+    @in_event_loop
+    async def run() -> None:
+        tokens = {name: new_token() for name in ("first", "second")}
+        entries = [entry(token, Scope.PROCESS, name=name) for name, token in tokens.items()]
+        write_token_file(tmp_path / "tokens.yaml", entries)
+
+        async def process(_request: Any, _context: Any) -> AsyncIterator[ProcessResponse]:
+            for _ in range(2):
+                yield ProcessResponse(progress=Progress(phase=current_principal().name))
+
+        async with serving(Detector1(process=process), verifier=StaticTokens(tmp_path / "tokens.yaml")) as served:
+            headers = [(("authorization", f"Bearer {token.get_secret_value()}"),) for token in tokens.values()]
+            calls = [served.detector1.Process(ProcessRequest(), metadata=header) for header in headers]
+            answers = [(await call.read()).progress.phase for call in (*calls, *calls)]
+        assert answers == ["first", "second", "first", "second"]
 
     run()
 
@@ -409,6 +430,11 @@ def test_an_issuer_that_cannot_be_reached_is_not_the_callers_fault() -> None:
             await verifier.verify(SecretStr(web_token()))
 
     run()
+
+
+def test_keys_are_not_fetched_in_plaintext_from_elsewhere() -> None:
+    with pytest.raises(ConfigurationError, match="plaintext"):
+        WebTokens(WebTokenSettings(issuer=ISSUER, audience=AUDIENCE, keys="http://issuer.example/keys"))
 
 
 def test_a_site_may_have_both_kinds_of_token(tmp_path: Path) -> None:

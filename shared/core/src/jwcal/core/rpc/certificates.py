@@ -73,6 +73,7 @@ class CertificateAuthority:
         signed = builder.sign(self.private_key, SHA256())
         files = CertificateFiles(folder / f"{name}.crt", folder / f"{name}.key")
         files.private_key.touch(mode=0o600)
+        files.private_key.chmod(0o600)  # it may have been there
         files.private_key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         files.certificate.write_bytes(signed.public_bytes(Encoding.PEM))
         return files

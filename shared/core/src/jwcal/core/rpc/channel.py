@@ -18,8 +18,9 @@ from jwcal.core.errors import ConfigurationError
 from jwcal.core.rpc.addresses import Address
 from jwcal.core.rpc.call import REQUEST_ID, random_id
 from jwcal.core.rpc.deadlines import DEFAULT_SECONDS, METHOD_SECONDS
+from jwcal.core.rpc.renewing_channel import RenewingChannel
 from jwcal.core.rpc.settings import ClientSettings
-from jwcal.core.rpc.tls import channel_credentials
+from jwcal.core.rpc.tls import watched_channel_credentials
 from jwcal.core.rpc.traces import Tracing, end_call
 from jwcal.core.rpc.watched_files import WatchedFiles, read_text
 
@@ -45,6 +46,7 @@ _OPTIONS: list[tuple[str, Any]] = [
     ("grpc.max_receive_message_length", 4 * 1024 * 1024),
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.max_pings_without_data", 0),  # else a quiet stream is asked twice and then believed for ever
 ]
 
 
@@ -66,6 +68,8 @@ def open_channel(
     new_id: Callable[[], str] = random_id,
 ) -> grpc.aio.Channel:
     """A channel to a service; the token is that of the settings' file unless another source is given.
+
+    New certificates and tokens in the files are used from the next call on.
 
     Raises
     ------
@@ -96,7 +100,11 @@ def open_channel(
         raise ConfigurationError("the channel has no TLS", remedy="configure TLS, or ask for plaintext")
     if settings.tls.server_name:
         options.append(("grpc.ssl_target_name_override", settings.tls.server_name))
-    return grpc.aio.secure_channel(address, channel_credentials(settings.tls), options, interceptors=interceptors)
+
+    def connect(credentials: grpc.ChannelCredentials) -> grpc.aio.Channel:
+        return grpc.aio.secure_channel(address, credentials, options, interceptors=interceptors)
+
+    return RenewingChannel(watched_channel_credentials(settings.tls), connect)
 
 
 class _Preparation:

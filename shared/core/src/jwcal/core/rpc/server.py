@@ -50,7 +50,6 @@ class RpcServer:
         self._settings = settings
         self._drain = drain
         self._health = health.aio.HealthServicer()
-        self._stopped = False
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         reflection.enable_server_reflection((*services, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
         self.addresses: tuple[Address, ...] = ()
@@ -91,10 +90,10 @@ class RpcServer:
         await self._set_health(self._services if services is None else services, ready)
 
     async def drain(self, grace_seconds: float | None = None) -> None:
-        """Stop: not ready, no new calls, calls in flight finish within the grace, streams end last."""
-        if self._stopped:
-            return
-        self._stopped = True
+        """Stop: not ready, no new calls, calls in flight finish within the grace, streams end last.
+
+        A second drain with a shorter grace cuts the first one short.
+        """
         self._drain.started.set()
         grace = self._settings.grace_seconds if grace_seconds is None else grace_seconds
         await self._set_health(self._services, False)

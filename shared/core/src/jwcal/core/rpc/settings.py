@@ -19,7 +19,7 @@ class ServerTls(_Settings):
 
 
 class ClientTls(_Settings):
-    """PEM files of a client; every new channel reads them."""
+    """PEM files of a client; they are looked at with every call, so new ones need no restart."""
 
     authority: Path | None = None
     """Who signs the servers' certificates; the system's authorities where it is not set."""

@@ -1,6 +1,6 @@
 """TLS of servers and channels, from PEM files that may be replaced while the program runs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +39,13 @@ def server_credentials(settings: ServerTls) -> grpc.ServerCredentials:
     return grpc.dynamic_ssl_server_credentials(given, latest, require_client_authentication=authority is not None)
 
 
-def channel_credentials(settings: ClientTls) -> grpc.ChannelCredentials:
-    """Credentials of a new channel, from the files as they are now."""
+def watched_channel_credentials(settings: ClientTls) -> Callable[[], grpc.ChannelCredentials]:
+    """Gives the credentials of a channel: the same ones until a file has changed."""
+    files = [path for path in (settings.authority, settings.certificate, settings.private_key) if path]
+    return WatchedFiles(files, lambda: _channel_credentials(settings)).current
+
+
+def _channel_credentials(settings: ClientTls) -> grpc.ChannelCredentials:
     chain: bytes | None = None
     key: bytes | None = None
     if settings.certificate and settings.private_key:

@@ -67,6 +67,7 @@ def write_token_file(path: Path, entries: Iterable[TokenEntry]) -> None:
     """Write a file of tokens that only its owner can read."""
     text = yaml.safe_dump({"tokens": [entry.model_dump(mode="json", exclude_none=True) for entry in entries]})
     path.touch(mode=0o600)
+    path.chmod(0o600)  # it may have been there
     path.write_text(text, encoding="utf-8")
 
 

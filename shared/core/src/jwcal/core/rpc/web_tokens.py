@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import jwt
 from pydantic import SecretStr
 
 from jwcal.core.errors import ConfigurationError, ExpiredToken, InvalidToken, Unavailable
+from jwcal.core.rpc.addresses import Address
 from jwcal.core.rpc.principal import Principal
 from jwcal.core.rpc.scopes import Scope
 from jwcal.core.rpc.settings import WebTokenSettings
@@ -70,6 +72,9 @@ def _scopes(claims: dict[str, Any]) -> frozenset[Scope]:
 def _keys_of(source: Path | str) -> Callable[[str], Awaitable[jwt.PyJWK]]:
     """Finds a public key by its id, in a file or at an address."""
     if isinstance(source, str) and source.startswith(("https://", "http://")):
+        host = urlsplit(source).hostname or ""
+        if source.startswith("http://") and not Address(host, 0).is_local:
+            raise ConfigurationError("keys fetched in plaintext could be anybody's", address=source, remedy="use https")
         client = jwt.PyJWKClient(source, timeout=_FETCH_SECONDS)  # caches; asks for unknown ids twice a minute at most
 
         async def fetched(key_id: str) -> jwt.PyJWK:
