@@ -67,6 +67,16 @@ async def test_a_request_of_two_mebibytes_is_refused_and_one_of_less_than_one_is
 
 
 @in_event_loop
+async def test_a_small_request_that_unpacks_to_a_large_one_is_refused() -> None:
+    servicer = Detector1()
+    async with serving(servicer) as served:
+        request = ListStepsRequest(plan="x" * 16 * 1024 * 1024)
+        with pytest.raises(Exhausted), remote_errors():
+            await served.detector1.ListSteps(request, compression=grpc.Compression.Gzip)
+    assert servicer.calls == []
+
+
+@in_event_loop
 async def test_huge_metadata_is_refused() -> None:
     servicer = Detector1()
     async with serving(servicer) as served:
@@ -233,6 +243,39 @@ async def test_a_second_drain_with_less_grace_cuts_the_first_short() -> None:
         await first
         with pytest.raises(Unavailable), remote_errors():
             await call
+
+
+@in_event_loop
+async def test_streams_without_an_end_go_on_until_the_last_call_is_finished() -> None:
+    ended: list[str] = []
+    held = Held()
+
+    async def list_steps(request: Any, context: Any) -> ListStepsResponse:
+        answer = await held.list_steps(request, context)
+        ended.append("call")
+        return answer
+
+    async def forever() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("watch")
+
+    async with serving(Detector1(list_steps), services=(pipeline_service(Watched(forever)),)) as served:
+        watching = PipelineServiceStub(served.channel).WatchRun(WatchRunRequest())
+        await watching.read()
+        health = health_pb2_grpc.HealthStub(served.channel).Watch(health_pb2.HealthCheckRequest(service=DETECTOR1))
+        await served.server.set_ready(True)
+        while (await health.read()).status != SERVING:
+            pass
+        call = asyncio.ensure_future(_list(served))
+        await held.begun.wait()
+        draining = asyncio.ensure_future(served.server.drain(30))
+        assert (await health.read()).status == NOT_SERVING
+        held.release.set()
+        await draining
+        await call
+    assert ended == ["call", "watch"]
 
 
 @in_event_loop

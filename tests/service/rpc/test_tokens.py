@@ -411,6 +411,8 @@ def test_keys_are_fetched_once_and_unknown_ids_do_not_make_the_server_ask_again(
     async def run() -> None:
         with key_server(jwks()) as (address, requests):
             verifier = WebTokens(WebTokenSettings(issuer=ISSUER, audience=AUDIENCE, keys=address))
+            assert type(await refusal(verifier, web_token(algorithm="RS512"))) is InvalidToken
+            assert requests == []  # what cannot be accepted is not worth a question
             await ask(verifier, web_token())
             await ask(verifier, web_token(key=EC_KEY, algorithm="ES256", kid="ec"))
             for number in range(5):
