@@ -1,0 +1,1 @@
+"""Real gRPC servers and channels in one process, on loopback."""

@@ -25,13 +25,31 @@ CODES = {
     "OutputError": ("OUTPUT_FAILURE", "RESOURCE_EXHAUSTED"),
     "HookError": ("HOOK_FAILURE", "INVALID_ARGUMENT"),
     "Cancelled": ("CANCELLED", "CANCELLED"),
+    "ConfigurationError": ("INVALID_CONFIGURATION", "FAILED_PRECONDITION"),
+    "CallError": ("CALL_FAILED", "UNKNOWN"),
+    "InvalidRequest": ("INVALID_REQUEST", "INVALID_ARGUMENT"),
+    "Unauthenticated": ("UNAUTHENTICATED", "UNAUTHENTICATED"),
+    "MissingToken": ("MISSING_TOKEN", "UNAUTHENTICATED"),
+    "InvalidToken": ("INVALID_TOKEN", "UNAUTHENTICATED"),
+    "ExpiredToken": ("EXPIRED_TOKEN", "UNAUTHENTICATED"),
+    "PermissionDenied": ("PERMISSION_DENIED", "PERMISSION_DENIED"),
+    "MissingScope": ("MISSING_SCOPE", "PERMISSION_DENIED"),
+    "NotFound": ("NOT_FOUND", "NOT_FOUND"),
+    "AlreadyExists": ("ALREADY_EXISTS", "ALREADY_EXISTS"),
+    "FailedPrecondition": ("FAILED_PRECONDITION", "FAILED_PRECONDITION"),
+    "Exhausted": ("EXHAUSTED", "RESOURCE_EXHAUSTED"),
+    "Unavailable": ("UNAVAILABLE", "UNAVAILABLE"),
+    "Draining": ("DRAINING", "UNAVAILABLE"),
+    "DeadlineExceeded": ("DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED"),
+    "RemoteError": ("REMOTE_FAILURE", "UNKNOWN"),
 }
 """(reason, code) by class: a change here breaks clients."""
 
 
 def descendants(kind: type[JwcalError]) -> list[type[JwcalError]]:
-    """`kind` and everything under it, top down in the order of definition."""
-    return [kind, *(deeper for child in kind.__subclasses__() for deeper in descendants(child))]
+    """`kind` and everything of the module under it, top down in the order of definition."""
+    ours = [child for child in kind.__subclasses__() if child.__module__ == errors.__name__]
+    return [kind, *(deeper for child in ours for deeper in descendants(child))]
 
 
 def test_reasons_and_codes_are_stable() -> None:

@@ -20,7 +20,24 @@ JwcalError
 │   ├── ChildCrashed          it died
 │   └── Busy                  it is at work for another caller
 ├── RemoteFailure         a job failed in another process; it tells the reason
-└── Cancelled             stopped on request
+├── Cancelled             stopped on request
+├── ConfigurationError    a program cannot start with the settings it was given
+└── CallError             a call to a service was not answered
+    ├── InvalidRequest        it says nothing that can be done
+    ├── Unauthenticated       it does not say who asks
+    │   ├── MissingToken
+    │   ├── InvalidToken
+    │   └── ExpiredToken
+    ├── PermissionDenied      who asks may not
+    │   └── MissingScope
+    ├── NotFound              what it names does not exist
+    ├── AlreadyExists         what it would make exists
+    ├── FailedPrecondition    not in the state that things are in
+    ├── Exhausted             a limit is reached
+    ├── Unavailable           the service cannot be reached, or not now
+    │   └── Draining
+    ├── DeadlineExceeded      no answer in time
+    └── RemoteError           anything else that the other side told
 
 `reason` is stable and machine-readable, `grpc_code` is the status the service answers with,
 `metadata()` holds the numbers and names behind the message.
@@ -201,3 +218,126 @@ class RemoteFailure(JwcalError):
     def metadata(self) -> dict[str, str]:
         """The facts told."""
         return self._facts
+
+
+class ConfigurationError(JwcalError):
+    """A program cannot start with the settings it was given."""
+
+    reason = "INVALID_CONFIGURATION"
+    grpc_code = "FAILED_PRECONDITION"
+
+
+class CallError(JwcalError):
+    """A call to a service was not answered."""
+
+    reason = "CALL_FAILED"
+    grpc_code = "UNKNOWN"
+
+
+class InvalidRequest(CallError):
+    """The request says nothing that can be done: malformed, incomplete or contradictory."""
+
+    reason = "INVALID_REQUEST"
+    grpc_code = "INVALID_ARGUMENT"
+
+
+class Unauthenticated(CallError):
+    """The call does not say who asks."""
+
+    reason = "UNAUTHENTICATED"
+    grpc_code = "UNAUTHENTICATED"
+
+
+class MissingToken(Unauthenticated):
+    """No bearer token came with the call."""
+
+    reason = "MISSING_TOKEN"
+
+
+class InvalidToken(Unauthenticated):
+    """The token is unknown, tampered with, or meant for another service."""
+
+    reason = "INVALID_TOKEN"
+
+
+class ExpiredToken(Unauthenticated):
+    """The token was good once."""
+
+    reason = "EXPIRED_TOKEN"
+
+
+class PermissionDenied(CallError):
+    """Who asks is known and may not."""
+
+    reason = "PERMISSION_DENIED"
+    grpc_code = "PERMISSION_DENIED"
+
+
+class MissingScope(PermissionDenied):
+    """The token lacks the scope that the method asks for."""
+
+    reason = "MISSING_SCOPE"
+
+
+class NotFound(CallError):
+    """What the request names does not exist."""
+
+    reason = "NOT_FOUND"
+    grpc_code = "NOT_FOUND"
+
+
+class AlreadyExists(CallError):
+    """What the request would make exists."""
+
+    reason = "ALREADY_EXISTS"
+    grpc_code = "ALREADY_EXISTS"
+
+
+class FailedPrecondition(CallError):
+    """Things are not in a state in which this can be done."""
+
+    reason = "FAILED_PRECONDITION"
+    grpc_code = "FAILED_PRECONDITION"
+
+
+class Exhausted(CallError):
+    """A limit is reached: size, number, quota."""
+
+    reason = "EXHAUSTED"
+    grpc_code = "RESOURCE_EXHAUSTED"
+
+
+class Unavailable(CallError):
+    """The service cannot be reached, or cannot serve now."""
+
+    reason = "UNAVAILABLE"
+    grpc_code = "UNAVAILABLE"
+    retryable = True
+
+
+class Draining(Unavailable):
+    """The server is about to stop; another one serves."""
+
+    reason = "DRAINING"
+
+
+class DeadlineExceeded(CallError):
+    """No answer came in time."""
+
+    reason = "DEADLINE_EXCEEDED"
+    grpc_code = "DEADLINE_EXCEEDED"
+
+
+class RemoteError(CallError):
+    """What another service told, where no class of ours has that reason."""
+
+    reason = "REMOTE_FAILURE"
+
+    def __init__(
+        self, message: str, *, reason: str = "REMOTE_FAILURE", grpc_code: str = "UNKNOWN", **details: object
+    ) -> None:
+        super().__init__(message)
+        self.details = details
+        self.reason = reason
+        self.grpc_code = grpc_code
+        self.retryable = grpc_code == "UNAVAILABLE"

@@ -1,0 +1,1 @@
+"""What `jwcal.core.rpc` does for every service."""
