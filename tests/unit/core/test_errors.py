@@ -24,6 +24,15 @@ CODES = {
     "RefusedCorrection": ("REFUSED_CORRECTION", "FAILED_PRECONDITION"),
     "OutputError": ("OUTPUT_FAILURE", "RESOURCE_EXHAUSTED"),
     "HookError": ("HOOK_FAILURE", "INVALID_ARGUMENT"),
+    "StorageError": ("STORAGE_FAILURE", "FAILED_PRECONDITION"),
+    "ObjectNotFound": ("OBJECT_NOT_FOUND", "NOT_FOUND"),
+    "BucketNotFound": ("BUCKET_NOT_FOUND", "NOT_FOUND"),
+    "AlreadyExists": ("OBJECT_EXISTS", "ALREADY_EXISTS"),
+    "ChecksumMismatch": ("CHECKSUM_MISMATCH", "DATA_LOSS"),
+    "ObjectTooLarge": ("OBJECT_TOO_LARGE", "FAILED_PRECONDITION"),
+    "StoreUnavailable": ("STORE_UNAVAILABLE", "UNAVAILABLE"),
+    "StoreDenied": ("STORE_DENIED", "PERMISSION_DENIED"),
+    "InvalidKey": ("INVALID_KEY", "INVALID_ARGUMENT"),
     "Cancelled": ("CANCELLED", "CANCELLED"),
 }
 """(reason, code) by class: a change here breaks clients."""

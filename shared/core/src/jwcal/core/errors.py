@@ -15,6 +15,15 @@ JwcalError
 ├── RefusedCorrection     the correction would destroy the data it is meant to mend
 ├── OutputError           a product cannot be written
 ├── HookError             a user's hook failed
+├── StorageError          the object store did not do what was asked of it
+│   ├── ObjectNotFound        no object has this key
+│   │   └── BucketNotFound        no bucket has this name
+│   ├── AlreadyExists         an object has this key, and none was to be replaced
+│   ├── ChecksumMismatch      contents are not those that were written or announced
+│   ├── ObjectTooLarge        more bytes than may be taken into memory
+│   ├── StoreUnavailable      no answer, or none but a request to come back later
+│   ├── StoreDenied           the credentials are wrong or do not suffice
+│   └── InvalidKey            a key or bucket name that no store is asked for
 └── Cancelled             stopped on request
 
 `reason` is stable and machine-readable, `grpc_code` is the status the service answers with,
@@ -146,6 +155,68 @@ class HookError(JwcalError):
     """A user's hook failed."""
 
     reason = "HOOK_FAILURE"
+    grpc_code = "INVALID_ARGUMENT"
+
+
+class StorageError(JwcalError):
+    """The object store did not do what was asked of it."""
+
+    reason = "STORAGE_FAILURE"
+    grpc_code = "FAILED_PRECONDITION"
+
+
+class ObjectNotFound(StorageError):
+    """No object has this key, or this version of it."""
+
+    reason = "OBJECT_NOT_FOUND"
+    grpc_code = "NOT_FOUND"
+
+
+class BucketNotFound(ObjectNotFound):
+    """No bucket has this name."""
+
+    reason = "BUCKET_NOT_FOUND"
+
+
+class AlreadyExists(StorageError):
+    """An object has this key, and none was to be replaced."""
+
+    reason = "OBJECT_EXISTS"
+    grpc_code = "ALREADY_EXISTS"
+
+
+class ChecksumMismatch(StorageError):
+    """Contents are not those that were written or announced."""
+
+    reason = "CHECKSUM_MISMATCH"
+    grpc_code = "DATA_LOSS"
+
+
+class ObjectTooLarge(StorageError):
+    """An object has more bytes than may be taken into memory."""
+
+    reason = "OBJECT_TOO_LARGE"
+
+
+class StoreUnavailable(StorageError):
+    """The store does not answer, or only asks to come back later."""
+
+    reason = "STORE_UNAVAILABLE"
+    grpc_code = "UNAVAILABLE"
+    retryable = True
+
+
+class StoreDenied(StorageError):
+    """The store's credentials are wrong or do not suffice."""
+
+    reason = "STORE_DENIED"
+    grpc_code = "PERMISSION_DENIED"
+
+
+class InvalidKey(StorageError):
+    """A key or bucket name that no store is asked for."""
+
+    reason = "INVALID_KEY"
     grpc_code = "INVALID_ARGUMENT"
 
 
