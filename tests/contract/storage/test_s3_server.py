@@ -5,6 +5,7 @@ import logging
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from tests.contract.storage.backstage import S3Backstage
 from tests.contract.storage.conftest import BUCKET, s3_settings
 from tests.contract.storage.test_store import LARGE, PART, a_file, keys, sha256
 from tests.servers.cutting_proxy import cutting_proxy
+from tests.servers.loopback_certificate import make_loopback_certificate
 from tests.servers.seaweedfs import SeaweedServer, seaweedfs
 
 
@@ -227,3 +229,21 @@ async def test_a_version_names_contents_that_were_replaced(server: SeaweedServer
         assert await store.get_file(large, tmp_path / "target") == large
         with pytest.raises(ObjectNotFound):
             await store.get_bytes(ObjectRef("versioned", "a", version="0" * 32))
+
+
+async def test_transfers_are_encrypted_for_a_server_that_is_known(place: Location, tmp_path: Path) -> None:
+    certificate = make_loopback_certificate(tmp_path / "known")
+    other = make_loopback_certificate(tmp_path / "other")
+    with seaweedfs(tmp_path / "server", certificate) as server:
+        async with a_store(server, secure=True, ca_file=certificate.authority) as store:
+            source = a_file(tmp_path, LARGE)
+            large = await store.put_file(source, place.object("large"), if_absent=True)
+            assert await store.get_file(large, tmp_path / "target") == large
+            for contents in (b"", b"small"):
+                small = await store.put_bytes(contents, place.object("small"))
+                assert await store.get_bytes(small) == contents
+            assert await store.copy(large, place.object("copy")) == replace(large, key=place.object("copy").key)
+        for ca_file in (other.authority, None):
+            async with opened_store(s3_settings(server, secure=True, ca_file=ca_file, patience=600)) as store:
+                with pytest.raises(StoreDenied):
+                    await store.stat(place.object("large"))

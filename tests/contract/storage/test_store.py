@@ -102,6 +102,7 @@ async def test_a_bucket_that_is_not_there_is_not_found(store: ObjectStore, tmp_p
         store.put_bytes(b"x", nowhere.object("a")),
         store.put_file(a_file(tmp_path, LARGE), nowhere.object("a")),
         keys(store, nowhere),
+        store.delete(nowhere.object("a")),
     ):
         with pytest.raises(BucketNotFound):
             await attempt

@@ -294,7 +294,7 @@ def _found(ref: ObjectRef, sha256: str, recorded: str, size: int) -> ObjectRef:
 
 def _record(descriptor: int, sha256: str) -> None:
     status = os.fstat(descriptor)
-    with suppress(OSError):  # not every file system has attributes: the checksum is computed then
+    with suppress(OSError, AttributeError):  # not everywhere are there attributes: the checksum is computed then
         os.setxattr(descriptor, _CHECKSUM, f"{sha256} {status.st_size} {status.st_mtime_ns}".encode())
 
 
@@ -302,7 +302,7 @@ def _recorded(descriptor: int) -> str:
     """The checksum that was written with the file, or nothing if there is none or the file was changed since."""
     try:
         sha256, size, modified = os.getxattr(descriptor, _CHECKSUM).decode("ascii").split()
-    except (OSError, ValueError):
+    except (OSError, AttributeError, ValueError):
         return ""
     status = os.fstat(descriptor)
     return sha256 if (size, modified) == (str(status.st_size), str(status.st_mtime_ns)) else ""

@@ -49,6 +49,8 @@ class StoreSettings(BaseSettings):
     secret_key_file: Path | None = None
     part_size: int = Field(default=8 << 20, ge=_LEAST_PART)
     parallel: int = Field(default=4, ge=1, le=64)
+    timeout: float = Field(default=30.0, gt=0)
+    """Seconds of silence after which a connection to the server is given up; a cancellation may wait for as long."""
     patience: float = Field(default=60.0, ge=0)
     """Seconds for which something is tried again while the server is away."""
 
@@ -78,6 +80,7 @@ def open_store(settings: StoreSettings) -> ObjectStore:
         region=settings.region,
         secure=settings.secure,
         ca_file=str(settings.ca_file) if settings.ca_file else None,
+        read_seconds=settings.timeout,
     )
     return S3Store(
         S3Client(endpoint, _credentials(settings)),

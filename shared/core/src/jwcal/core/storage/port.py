@@ -90,7 +90,12 @@ class ObjectStore(Protocol):
         ...
 
     async def delete(self, ref: ObjectRef) -> None:
-        """Remove an object; nothing happens if there is none."""
+        """Remove an object; nothing happens if there is none.
+
+        Raises
+        ------
+        BucketNotFound
+        """
         ...
 
     async def copy(self, source: ObjectRef, to: ObjectRef) -> ObjectRef:

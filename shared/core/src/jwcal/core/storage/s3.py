@@ -11,7 +11,14 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from jwcal.core.errors import AlreadyExists, ChecksumMismatch, InvalidKey, JwcalError, ObjectNotFound
+from jwcal.core.errors import (
+    AlreadyExists,
+    BucketNotFound,
+    ChecksumMismatch,
+    InvalidKey,
+    JwcalError,
+    ObjectNotFound,
+)
 from jwcal.core.products.replacing import replacing
 from jwcal.core.storage.contents import BLOCK, SourceFile, sha256_of, source_file
 from jwcal.core.storage.port import MEMORY_LIMIT, BytesListener
@@ -33,6 +40,8 @@ class S3Store:
 
     The checksum of the whole stands in the object's metadata.  Each write has a name, kept there too: an answer that is
     lost, then repeated and refused, is so known to have been a success.
+
+    A process that is killed leaves the parts it has sent: give the bucket a rule that ends incomplete uploads.
 
     Parameters
     ----------
@@ -145,8 +154,12 @@ class S3Store:
 
     async def delete(self, ref: ObjectRef) -> None:
         """See `jwcal.core.storage.port.ObjectStore.delete`."""
-        with suppress(ObjectNotFound):
+        try:
             await self._request(partial(self._client.delete, ref))
+        except BucketNotFound:
+            raise
+        except ObjectNotFound:
+            return
 
     async def copy(self, source: ObjectRef, to: ObjectRef) -> ObjectRef:
         """See `jwcal.core.storage.port.ObjectStore.copy`."""
