@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
-from jwcal.core.errors import ChildCrashed, OutOfMemory, RemoteFailure
+from jwcal.core.errors import ChildCrashed, OutOfMemory, RemoteError
 from jwcal.core.worker.compute import ComputeProcess
 from jwcal.core.worker.work import InputFile, Phase, Progressing, Step, Work
 
@@ -76,7 +76,7 @@ async def test_a_job_tells_its_course_and_what_it_made(tmp_path: Path) -> None:
 @asynchronous
 async def test_a_typed_error_arrives_as_it_was_and_the_process_goes_on(tmp_path: Path) -> None:
     async with a_process() as process:
-        with pytest.raises(RemoteFailure, match=r"upside down.*turn them") as caught:
+        with pytest.raises(RemoteError, match=r"upside down.*turn them") as caught:
             await process.run(some_work(tmp_path, fail=True), ignore)
         assert caught.value.reason == "INVALID_DATA"
         assert not caught.value.retryable
@@ -89,7 +89,7 @@ async def test_a_typed_error_arrives_as_it_was_and_the_process_goes_on(tmp_path:
 @asynchronous
 async def test_the_text_of_an_unexpected_error_stays_in_the_log(tmp_path: Path) -> None:
     async with a_process() as process:
-        with pytest.raises(RemoteFailure) as caught:
+        with pytest.raises(RemoteError) as caught:
             await process.run(some_work(tmp_path, bug=True), ignore)
     assert caught.value.reason == "INTERNAL"
     assert "secret" not in str(caught.value)
@@ -128,7 +128,7 @@ async def test_a_job_that_takes_too_much_memory_is_killed_alone(tmp_path: Path) 
 @asynchronous
 async def test_a_job_that_asks_for_more_memory_than_there_is_fails(tmp_path: Path) -> None:
     async with a_process() as process:
-        with pytest.raises(RemoteFailure) as caught:
+        with pytest.raises(RemoteError) as caught:
             await process.run(some_work(tmp_path, bytes=1 << 60), ignore)
         assert caught.value.reason == "OUT_OF_MEMORY"
 

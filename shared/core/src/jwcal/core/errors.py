@@ -15,11 +15,19 @@ JwcalError
 ├── RefusedCorrection     the correction would destroy the data it is meant to mend
 ├── OutputError           a product cannot be written
 ├── HookError             a user's hook failed
+├── StorageError          the object store did not do what was asked of it
+│   ├── ObjectNotFound        no object has this key
+│   │   └── BucketNotFound        no bucket has this name
+│   ├── ObjectExists          an object has this key, and none was to be replaced
+│   ├── ChecksumMismatch      contents are not those that were written or announced
+│   ├── ObjectTooLarge        more bytes than may be taken into memory
+│   ├── StoreUnavailable      no answer, or none but a request to come back later
+│   ├── StoreDenied           the credentials are wrong or do not suffice
+│   └── InvalidKey            a key or bucket name that no store is asked for
 ├── WorkerError           the process that computed a job is to blame, not the job
 │   ├── OutOfMemory           it took more than it may, or than there is
 │   ├── ChildCrashed          it died
 │   └── Busy                  it is at work for another caller
-├── RemoteFailure         a job failed in another process; it tells the reason
 ├── Cancelled             stopped on request
 ├── ConfigurationError    a program cannot start with the settings it was given
 └── CallError             a call to a service was not answered
@@ -43,7 +51,6 @@ JwcalError
 `metadata()` holds the numbers and names behind the message.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 
 
@@ -171,11 +178,66 @@ class HookError(JwcalError):
     grpc_code = "INVALID_ARGUMENT"
 
 
-class Cancelled(JwcalError):
-    """Stopped on request."""
+class StorageError(JwcalError):
+    """The object store did not do what was asked of it."""
 
-    reason = "CANCELLED"
-    grpc_code = "CANCELLED"
+    reason = "STORAGE_FAILURE"
+    grpc_code = "FAILED_PRECONDITION"
+
+
+class ObjectNotFound(StorageError):
+    """No object has this key, or this version of it."""
+
+    reason = "OBJECT_NOT_FOUND"
+    grpc_code = "NOT_FOUND"
+
+
+class BucketNotFound(ObjectNotFound):
+    """No bucket has this name."""
+
+    reason = "BUCKET_NOT_FOUND"
+
+
+class ObjectExists(StorageError):
+    """An object has this key, and none was to be replaced."""
+
+    reason = "OBJECT_EXISTS"
+    grpc_code = "ALREADY_EXISTS"
+
+
+class ChecksumMismatch(StorageError):
+    """Contents are not those that were written or announced."""
+
+    reason = "CHECKSUM_MISMATCH"
+    grpc_code = "DATA_LOSS"
+
+
+class ObjectTooLarge(StorageError):
+    """An object has more bytes than may be taken into memory."""
+
+    reason = "OBJECT_TOO_LARGE"
+
+
+class StoreUnavailable(StorageError):
+    """The store does not answer, or only asks to come back later."""
+
+    reason = "STORE_UNAVAILABLE"
+    grpc_code = "UNAVAILABLE"
+    retryable = True
+
+
+class StoreDenied(StorageError):
+    """The store's credentials are wrong or do not suffice."""
+
+    reason = "STORE_DENIED"
+    grpc_code = "PERMISSION_DENIED"
+
+
+class InvalidKey(StorageError):
+    """A key or bucket name that no store is asked for."""
+
+    reason = "INVALID_KEY"
+    grpc_code = "INVALID_ARGUMENT"
 
 
 class WorkerError(JwcalError):
@@ -206,18 +268,11 @@ class Busy(WorkerError):
     grpc_code = "RESOURCE_EXHAUSTED"
 
 
-class RemoteFailure(JwcalError):
-    """A job failed in another process; reason and facts are those told there."""
+class Cancelled(JwcalError):
+    """Stopped on request."""
 
-    def __init__(self, message: str, *, reason: str, facts: Mapping[str, str], retryable: bool) -> None:
-        super().__init__(message)
-        self.reason = reason
-        self.retryable = retryable
-        self._facts = dict(facts)
-
-    def metadata(self) -> dict[str, str]:
-        """The facts told."""
-        return self._facts
+    reason = "CANCELLED"
+    grpc_code = "CANCELLED"
 
 
 class ConfigurationError(JwcalError):

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from jwcal.core.errors import JwcalError
 from jwcal.core.events import Event, Listener, ProductWritten, StepFinished
@@ -77,3 +77,12 @@ def log_file(path: Path | None) -> Iterator[None]:
         logger.setLevel(level)
         logger.removeHandler(handler)
         handler.close()
+
+
+def log_to(stream: TextIO, level: int = logging.INFO) -> None:
+    """From now on show everything that is logged under ``jwcal`` on a stream, as JSON lines: what services do."""
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(JsonLines())
+    logger = logging.getLogger("jwcal")
+    logger.addHandler(handler)
+    logger.setLevel(level)

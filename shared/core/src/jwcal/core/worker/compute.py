@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from jwcal.core.errors import Cancelled, ChildCrashed, JwcalError, OutOfMemory, RemoteFailure
+from jwcal.core.errors import Cancelled, ChildCrashed, JwcalError, OutOfMemory, RemoteError
 from jwcal.core.worker.work import Failed, Made, Progressing, Ready, Work, events
 
 _logger = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ class ComputeProcess:
 
         Raises
         ------
-        RemoteFailure
+        RemoteError
             The job failed; with the child's reason.
         OutOfMemory, ChildCrashed, Cancelled
             The child died.  The next job gets a new one.
@@ -90,9 +90,7 @@ class ComputeProcess:
                 if isinstance(event, Made):
                     return event
                 if isinstance(event, Failed):
-                    raise RemoteFailure(
-                        event.message, reason=event.reason, facts=event.metadata, retryable=event.retryable
-                    )
+                    raise _told(event)
                 if not isinstance(event, Ready):
                     tell(event)
         except asyncio.CancelledError:
@@ -170,6 +168,13 @@ class ComputeProcess:
             await asyncio.sleep(_LOOK_EVERY)
 
     _kills_before = 0
+
+
+def _told(failed: Failed) -> RemoteError:
+    error = RemoteError(failed.message, reason=failed.reason)
+    error.details = dict(failed.metadata)
+    error.retryable = failed.retryable
+    return error
 
 
 def _out_of_memory_kills() -> int:

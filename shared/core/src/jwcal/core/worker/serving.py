@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from importlib.metadata import version
@@ -10,10 +11,11 @@ from typing import Any
 
 from jwcal.api.queue.v1.queue_pb2_grpc import QueueServiceStub
 from jwcal.api.stage.v1 import stage_pb2
-from jwcal.core.logs import log_to_stderr
+from jwcal.core.logs import log_to
 from jwcal.core.rpc.channel import open_channel
-from jwcal.core.rpc.server import RpcServer, Service, build_server, stop_requests
-from jwcal.core.rpc.tokens import verifier_from
+from jwcal.core.rpc.observability import observing
+from jwcal.core.rpc.server import Service, build_server, stop_requests
+from jwcal.core.rpc.tokens import token_verifier
 from jwcal.core.storage.opening import open_store
 from jwcal.core.worker.child import find_stage
 from jwcal.core.worker.compute import ComputeProcess
@@ -30,10 +32,10 @@ def run_worker(
 ) -> None:
     """Serve a stage until SIGTERM.
 
-    `stage` is ``package.module:object``, `service` the full name of its service, `messages` and `register` its generated
-    code, `distribution` what its version is asked of.
+    `stage` is ``package.module:object``, `service` the full name of its service, `messages` and `register` its
+    generated code, `distribution` what its version is asked of.
     """
-    log_to_stderr()
+    log_to(sys.stderr)
     asyncio.run(_run(stage, service, messages, register, WorkerSettings(), version(distribution)))
 
 
@@ -48,6 +50,7 @@ async def _run(
     found = find_stage(stage)
     async with AsyncExitStack() as resources:
         stop = await resources.enter_async_context(stop_requests())
+        observed = resources.enter_context(observing(settings.observability, found.name))
         store = open_store(settings.store)
         resources.push_async_callback(store.close)
         compute, direct = (ComputeProcess(stage, memory_limit=settings.memory_limit) for _ in range(2))
@@ -65,18 +68,20 @@ async def _run(
         server = build_server(
             [Service(service, lambda server: register(servicer, server))],
             settings.server,
-            verifier=verifier_from(settings.tokens),
+            verifier=token_verifier(settings.tokens),
+            metrics=observed.metrics,
+            tracing=observed.tracing,
         )
         await resources.enter_async_context(server)
         _logger.info("listening", extra={"fields": {"addresses": [str(address) for address in server.addresses]}})
         await compute.start()
-        await store.ping(settings.store.bucket)
+        await store.ping(settings.bucket)
         await server.set_ready(True)
         if settings.orchestrator:
             await _work(settings, found.name, code_version, compute, store, stop)
         else:
             await stop.wait()
-        await _drained(server)
+        await server.drain()
 
 
 async def _work(
@@ -103,7 +108,3 @@ async def _work(
         await supervisor.run(stop)
     finally:
         await channel.close()
-
-
-async def _drained(server: RpcServer) -> None:
-    await server.drain()

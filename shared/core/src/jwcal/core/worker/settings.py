@@ -24,7 +24,9 @@ class WorkerSettings(BaseSettings):
     tokens: TokenSettings = TokenSettings()
     client: ClientSettings = ClientSettings()
     """How it calls the orchestrator and the reference service."""
-    store: StoreSettings
+    store: StoreSettings = Field(default_factory=StoreSettings)
+    bucket: str = "jwcal"
+    """Must be there before the worker is ready."""
     scratch: Path = Field(default_factory=lambda: Path(tempfile.gettempdir()) / "jwcal-worker")
     """Directory of this worker alone; it is emptied at the start."""
     memory_limit: int = Field(default=0, ge=0)

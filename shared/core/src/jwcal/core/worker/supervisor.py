@@ -141,7 +141,9 @@ class Supervisor:
         try:
             log = await publish_log(self._store, place / "job.log", _output(held))
         except JwcalError as unstored:
-            _logger.warning("the job's log could not be stored", extra={"fields": {"job": held.job.name, "reason": str(unstored)}})
+            _logger.warning(
+                "the job's log could not be stored", extra={"fields": {"job": held.job.name, "reason": str(unstored)}}
+            )
         await self._queue.fail(held, failure, None if log is None else ref_to_proto(log))
 
     async def _made(self, held: HeldLease, place: Path) -> Result:

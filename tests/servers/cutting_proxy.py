@@ -1,0 +1,86 @@
+"""A connection that breaks at the worst moment: after the server has done what it was asked, before it can say so."""
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+
+
+@dataclass
+class CuttingProxy:
+    """Passes connections on to `target`, and cuts those whose request `cuts` wants before an answer goes back."""
+
+    target: tuple[str, int]
+    cuts: Callable[[bytes], bool]
+    """Asked with the beginning of each request that is the first of its connection or follows an answer."""
+    cut: list[bytes] = field(default_factory=list)
+    """First lines of the requests whose answers were lost."""
+    _listener: socket.socket = field(default_factory=lambda: socket.create_server(("127.0.0.1", 0)))
+    _threads: list[threading.Thread] = field(default_factory=list)
+    _open: list[socket.socket] = field(default_factory=list)
+
+    @property
+    def endpoint(self) -> str:
+        """Host and port to connect to."""
+        return f"127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def serve(self) -> None:
+        """Pass connections on until the listener is closed."""
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            self._open.append(client)
+            thread = threading.Thread(target=self._pass_on, args=(client,))
+            self._threads.append(thread)
+            thread.start()
+
+    def close(self) -> None:
+        """Take no more connections, and end those that are open."""
+        for connection in (self._listener, *self._open):
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for thread in self._threads:
+            thread.join()
+
+    def _pass_on(self, client: socket.socket) -> None:
+        with client, socket.create_connection(self.target) as server:
+            doomed = threading.Event()
+            back = threading.Thread(target=self._answers, args=(client, server, doomed))
+            back.start()
+            with suppress(OSError):
+                while data := client.recv(1 << 16):
+                    first_line = data.partition(b"\r\n")[0]
+                    if first_line.endswith(b"HTTP/1.1") and self.cuts(first_line):
+                        self.cut.append(first_line)
+                        doomed.set()
+                    server.sendall(data)
+            with suppress(OSError):
+                server.shutdown(socket.SHUT_WR)
+            back.join()
+
+    def _answers(self, client: socket.socket, server: socket.socket, doomed: threading.Event) -> None:
+        with suppress(OSError):
+            while data := server.recv(1 << 16):
+                if doomed.is_set() and not data.startswith(b"HTTP/1.1 100"):
+                    break
+                client.sendall(data)
+        with suppress(OSError):
+            client.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
+def cutting_proxy(target: str, cuts: Callable[[bytes], bool]) -> Iterator[CuttingProxy]:
+    """A running proxy in front of ``host:port``."""
+    host, _, port = target.partition(":")
+    proxy = CuttingProxy((host, int(port)), cuts)
+    thread = threading.Thread(target=proxy.serve)
+    thread.start()
+    try:
+        yield proxy
+    finally:
+        proxy.close()
+        thread.join()
