@@ -57,9 +57,7 @@ class StoreOnTrial:
         self.run(self.store.close())
 
     def submit(self, *jobs: NewJob, request_id: str = "", **spec: Any) -> Run:
-        new = NewRun(
-            spec=RunSpec(**spec), jobs=jobs, request_id=request_id, output=OUTPUT, context="jwst_1303.pmap"
-        )
+        new = NewRun(spec=RunSpec(**spec), jobs=jobs, request_id=request_id, output=OUTPUT, context="jwst_1303.pmap")
         return self.run(self.store.create_run(new))
 
     def lease(self, worker: str = "w1", stage: Stage = Stage.DETECTOR1, **more: Any) -> Lease | None:

@@ -318,7 +318,9 @@ def test_history_has_every_change_once_and_in_order(trial: StoreOnTrial) -> None
     run = trial.submit(a_job("a"))
     lease = trial.leased()
     step = StepReport(step="jump", outcome="COMPLETE", seconds=1.5)
-    trial.run(trial.store.extend(lease.job.id, lease.token, progress=Progress(phase="jump", fraction=0.5), steps=[step]))
+    trial.run(
+        trial.store.extend(lease.job.id, lease.token, progress=Progress(phase="jump", fraction=0.5), steps=[step])
+    )
     assert trial.get_run(run).fraction == 0.5
     trial.complete(lease)
     history = trial.run(trial.store.list_events(run.id))

@@ -63,9 +63,7 @@ class _Graph:
         products = asked.products or tuple(kind for kind in self.spec.products if kind in kinds)
         processing = dataclasses.replace(asked, products=products, context=asked.context or self.spec.context)
         affinity = "/".join((stage.value, detector_of(title), asked.plan, processing.context))[:300]
-        job = NewJob(
-            stage=stage, title=title, inputs=inputs, processing=processing, affinity=affinity, **links
-        )
+        job = NewJob(stage=stage, title=title, inputs=inputs, processing=processing, affinity=affinity, **links)
         self.jobs.append(job)
         return len(self.jobs) - 1
 
@@ -76,9 +74,7 @@ class _Graph:
             detector = detector_of(title)
             after = self._last_of_detector.get(detector) if self._ordered else None
             kinds = _DETECTOR1 | ({"cal"} if is_guider(title) else set())
-            place = self.add(
-                Stage.DETECTOR1, title, (exposure,), kinds, after=() if after is None else (after,)
-            )
+            place = self.add(Stage.DETECTOR1, title, (exposure,), kinds, after=() if after is None else (after,))
             self._detector1[which] = place
             self._last_of_detector[detector] = place
         return self._detector1[which]
@@ -144,9 +140,7 @@ def _expand_association(graph: _Graph, association: ParsedAssociation, members: 
 def _stage2_of(graph: _Graph, member: Member, members: Location) -> int:
     reference = _reference(member, members)
     if member.kind == "uncal":
-        return graph.add(
-            Stage.STAGE2, member.root, (), _STAGE2, parents=(graph.calibrate(member.root, reference),)
-        )
+        return graph.add(Stage.STAGE2, member.root, (), _STAGE2, parents=(graph.calibrate(member.root, reference),))
     return graph.add(Stage.STAGE2, member.root, (reference,), _STAGE2)
 
 

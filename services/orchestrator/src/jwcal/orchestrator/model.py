@@ -203,10 +203,11 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A job.  ``cursor`` is the run's at the job's last change."""
+    """A job.  ``place`` is its place among the run's, ``cursor`` the run's at its last change."""
 
     id: str
     run: str
+    place: int
     stage: Stage
     title: str
     state: State
@@ -291,9 +292,7 @@ class Event:
     detail: Mapping[str, Any]
 
 
-def job_key(
-    stage: Stage, inputs: tuple[ObjectRef, ...], processing: Processing, *, code_version: str
-) -> str | None:
+def job_key(stage: Stage, inputs: tuple[ObjectRef, ...], processing: Processing, *, code_version: str) -> str | None:
     """What makes two jobs the same: SHA-256 over all that the result depends on.
 
     None where an input's checksum is not known: then nothing can be said to be the same.  Where the memory limit lies

@@ -5,9 +5,10 @@ next beat.  Nothing is asked of the database while nobody waits.
 """
 
 import asyncio
+import functools
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 
 from jwcal.orchestrator.model import Stage, StageStats
 from jwcal.orchestrator.store.port import JobStore
@@ -104,20 +105,22 @@ class StatsFeed:
         if self._followers:
             self._beat.hurry()
 
-    async def follow(self) -> AsyncIterator[tuple[StageStats, ...]]:
+    async def follow(self) -> AsyncGenerator[tuple[StageStats, ...], None]:
         """Statistics now, and whenever they changed."""
         self._followers += 1
         try:
             latest = tuple(await self._store.stats())
             yield latest
             while True:
-                seen = _without_ages(latest)
                 async with self._condition:
-                    await self._condition.wait_for(lambda seen=seen: _without_ages(self._latest) not in ((), seen))
+                    await self._condition.wait_for(functools.partial(self._differs, latest))
                     latest = self._latest
                 yield latest
         finally:
             self._followers -= 1
+
+    def _differs(self, told: tuple[StageStats, ...]) -> bool:
+        return bool(self._latest) and _without_ages(self._latest) != _without_ages(told)
 
     async def run(self) -> None:
         """Measure for as long as the process lives."""

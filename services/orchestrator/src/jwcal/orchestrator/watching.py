@@ -6,7 +6,7 @@ run has jobs, and nobody waits for it.  Objects are shared between the watchers 
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 
 from jwcal.orchestrator.errors import RunNotFound
@@ -79,7 +79,7 @@ class RunWatching:
         if self._feeds:
             self._beat.hurry()
 
-    async def watch(self, run: str, cursor: int) -> AsyncIterator[Seen]:
+    async def watch(self, run: str, cursor: int) -> AsyncGenerator[Seen, None]:
         """The run's state behind a cursor, and every later change, until the run has ended.
 
         Raises
@@ -146,7 +146,7 @@ class RunWatching:
             outbox.put(jobs, latest)
 
 
-async def _from_outbox(outbox: _Outbox, run: str, cursor: int) -> AsyncIterator[Seen]:
+async def _from_outbox(outbox: _Outbox, run: str, cursor: int) -> AsyncGenerator[Seen, None]:
     while True:
         await outbox.filled.wait()
         if outbox.gone:

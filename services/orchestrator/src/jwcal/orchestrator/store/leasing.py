@@ -6,6 +6,7 @@ answer that was lost on its way can be asked for again, and any other use of it 
 
 import random
 from collections.abc import Callable, Collection, Sequence
+from typing import Any
 
 from sqlalchemy import RowMapping, and_, case, delete, func, insert, not_, or_, select, update
 
@@ -77,9 +78,7 @@ def extend(
         transaction.note(row, "PROGRESS", {"phase": progress.phase, "fraction": progress.fraction})
     seen = update(workers).where(workers.c.name == row["worker"]).values(last_seen=transaction.now)
     draining = transaction.connection.execute(seen.returning(workers.c.draining)).scalar_one_or_none()
-    return Extension(
-        expire_time=expires, cancel_requested=row["cancel_requested"], drain_requested=bool(draining)
-    )
+    return Extension(expire_time=expires, cancel_requested=row["cancel_requested"], drain_requested=bool(draining))
 
 
 def complete(transaction: Transaction, job: str, token: int, result: Result) -> None:
@@ -87,9 +86,7 @@ def complete(transaction: Transaction, job: str, token: int, result: Result) -> 
     row = _held_or_ended(transaction, job, token, "COMPLETE")
     if row is None:
         return
-    progress = Progress(
-        phase="done", fraction=1.0, steps_done=len(result.steps), steps_total=len(result.steps)
-    )
+    progress = Progress(phase="done", fraction=1.0, steps_done=len(result.steps), steps_total=len(result.steps))
     transaction.move(
         row,
         State.SUCCEEDED,
@@ -143,7 +140,7 @@ def expire(transaction: Transaction, *, limit: int) -> int:
 def _end_attempt(
     transaction: Transaction, row: RowMapping, failure: Failure, *, outcome: str, log: ObjectRef | None
 ) -> None:
-    values = {
+    values: dict[str, Any] = {
         "outcome": outcome,
         "lease_expires": None,
         "failure": dump(Failure, failure),
@@ -199,11 +196,13 @@ def _programs_at_their_quota(transaction: Transaction) -> list[str]:
     if transaction.connection.dialect.name == "postgresql":
         transaction.connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_PROGRAMS_LOCK})")
     query = (
-        select(jobs.c.program, func.count()).where(jobs.c.state == State.RUNNING.value).group_by(jobs.c.program)
+        select(jobs.c.program, func.count().label("number"))
+        .where(jobs.c.state == State.RUNNING.value)
+        .group_by(jobs.c.program)
     )
-    running = {program: count for program, count in transaction.connection.execute(query)}
-    quotas = {program: policy.program_quotas.get(program, policy.program_quota) for program in running}
-    return [program for program, count in running.items() if program and 0 < quotas[program] <= count]
+    counts = {row.program: row.number for row in transaction.connection.execute(query)}
+    quotas = {program: policy.program_quotas.get(program, policy.program_quota) for program in counts}
+    return [program for program, count in counts.items() if program and 0 < quotas[program] <= count]
 
 
 def _held(transaction: Transaction, job: str, token: int) -> RowMapping:

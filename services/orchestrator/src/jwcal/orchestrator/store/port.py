@@ -128,6 +128,9 @@ class JobStore(Protocol):
     async def greet_worker(self, *, worker: str, stage: Stage, code_version: str) -> Worker:
         """Note that a worker asks for work."""
 
+    async def get_worker(self, worker: str) -> Worker:
+        """One worker."""
+
     async def list_workers(self, *, stage: Stage | None, limit: int, after: str = "") -> Sequence[Worker]:
         """Workers behind a name, by name."""
 

@@ -108,7 +108,7 @@ def cursors(connection: Connection, ids: Collection[str]) -> dict[str, int]:
     found: dict[str, int] = {}
     for some in chunks(sorted(ids)):
         query = select(runs.c.id, runs.c.cursor).where(runs.c.id.in_(some))
-        found.update({run: cursor for run, cursor in connection.execute(query)})
+        found.update({row.id: row.cursor for row in connection.execute(query)})
     return found
 
 
@@ -143,7 +143,7 @@ def stats(connection: Connection, now: float, *, absent_after: float) -> list[St
         select(
             jobs.c.stage,
             jobs.c.state,
-            func.count().label("count"),
+            func.count().label("number"),
             func.sum(delayed).label("delayed"),
             func.min(ready_since).label("since"),
         )
@@ -160,10 +160,10 @@ def stats(connection: Connection, now: float, *, absent_after: float) -> list[St
         answer.append(
             StageStats(
                 stage=stage,
-                waiting=waiting.count if waiting else 0,
-                queued=queued.count - queued.delayed if queued else 0,
+                waiting=waiting.number if waiting else 0,
+                queued=queued.number - queued.delayed if queued else 0,
                 delayed=queued.delayed if queued else 0,
-                running=running.count if running else 0,
+                running=running.number if running else 0,
                 oldest=max(0.0, now - queued.since) if queued and queued.since is not None else None,
                 mean_duration=_mean_duration(connection, stage),
                 workers=seen,
@@ -186,7 +186,7 @@ def to_workers(connection: Connection, rows: Sequence[RowMapping]) -> list[Worke
     held: dict[str, str] = {}
     for some in chunks(row["name"] for row in rows):
         query = select(jobs.c.worker, jobs.c.id).where(jobs.c.state == State.RUNNING.value, jobs.c.worker.in_(some))
-        held.update({worker: job for worker, job in connection.execute(query)})
+        held.update({row.worker: row.id for row in connection.execute(query)})
     return [
         Worker(
             name=row["name"],
@@ -221,6 +221,7 @@ def _job(row: RowMapping, parents: tuple[str, ...]) -> Job:
     return Job(
         id=row["id"],
         run=row["run_id"],
+        place=row["sequence"],
         stage=Stage(row["stage"]),
         title=row["title"],
         state=State(row["state"]),

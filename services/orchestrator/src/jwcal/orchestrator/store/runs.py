@@ -158,13 +158,10 @@ def _new_row(transaction: Transaction, new: NewRun, run: str, ids: list[str], pl
 
 
 def _links(new: NewRun, ids: list[str]) -> list[dict[str, str]]:
-    links = []
-    for place, job in enumerate(new.jobs):
-        products = set(job.parents)
-        for parent in sorted(products):
-            links.append({"parent": ids[parent], "child": ids[place], "kind": "PRODUCT"})
-        for parent in sorted(set(job.after) - products):
-            links.append({"parent": ids[parent], "child": ids[place], "kind": "ORDER"})
+    links: list[dict[str, str]] = []
+    for child, job in zip(ids, new.jobs, strict=True):
+        kinds = dict.fromkeys(job.after, "ORDER") | dict.fromkeys(job.parents, "PRODUCT")
+        links.extend({"parent": ids[parent], "child": child, "kind": kind} for parent, kind in sorted(kinds.items()))
     return links
 
 

@@ -71,9 +71,7 @@ def make_ready(transaction: Transaction, ids: Sequence[str]) -> list[str]:
             )
             ended.append(row["id"])
         elif live.get(key, row["id"]) != row["id"]:
-            transaction.connection.execute(
-                insert(edges).values(parent=live[key], child=row["id"], kind="SAME")
-            )
+            transaction.connection.execute(insert(edges).values(parent=live[key], child=row["id"], kind="SAME"))
             transaction.move(row, State.WAITING, kind="SAME", key=key, first_of_key=False, waiting_on=1)
         else:
             live[key] = row["id"]
@@ -137,9 +135,7 @@ def _inherit(transaction: Transaction, first: RowMapping, heirs: list[str]) -> t
     rows = [row for row in transaction.lock_all(heirs) if row["state"] == State.WAITING]
     if first["state"] == State.SUCCEEDED:
         for row in rows:
-            transaction.move(
-                row, State.SUCCEEDED, kind="REUSED", waiting_on=0, reused=True, result=first["result"]
-            )
+            transaction.move(row, State.SUCCEEDED, kind="REUSED", waiting_on=0, reused=True, result=first["result"])
         return [row["id"] for row in rows], []
     for row in rows:
         transaction.connection.execute(update(jobs).where(jobs.c.id == row["id"]).values(waiting_on=0))

@@ -88,9 +88,7 @@ class SqlJobStore:
     async def list_jobs(
         self, run: str, *, limit: int, after: int = -1, states: Collection[State] = ()
     ) -> tuple[Sequence[Job], int | None]:
-        return await self._database.read(
-            lambda c: reading.list_jobs(c, run, limit=limit, after=after, states=states)
-        )
+        return await self._database.read(lambda c: reading.list_jobs(c, run, limit=limit, after=after, states=states))
 
     async def changed_jobs(self, run: str, *, after: int, limit: int) -> Sequence[Job]:
         return await self._database.read(lambda c: reading.changed_jobs(c, run, after=after, limit=limit))
@@ -172,9 +170,7 @@ class SqlJobStore:
         return total
 
     async def ready(self, stages: Collection[Stage], *, limit: int) -> Mapping[Stage, int]:
-        return await self._database.read(
-            lambda c: reading.ready(c, self._database.clock(c), stages, limit=limit)
-        )
+        return await self._database.read(lambda c: reading.ready(c, self._database.clock(c), stages, limit=limit))
 
     async def stats(self) -> Sequence[StageStats]:
         return await self._database.read(
@@ -188,10 +184,11 @@ class SqlJobStore:
 
         return await self._database.write(work)
 
+    async def get_worker(self, worker: str) -> Worker:
+        return await self._database.read(lambda c: _worker(c, worker))
+
     async def list_workers(self, *, stage: Stage | None, limit: int, after: str = "") -> Sequence[Worker]:
-        return await self._database.read(
-            lambda c: reading.list_workers(c, stage=stage, limit=limit, after=after)
-        )
+        return await self._database.read(lambda c: reading.list_workers(c, stage=stage, limit=limit, after=after))
 
     async def drain_worker(self, worker: str) -> Worker:
         def work(connection: Connection) -> Worker:

@@ -125,9 +125,7 @@ class Transaction:
         started = row.state == State.PENDING and any(change.kind == State.RUNNING for change in changes)
         if row.unfinished == 0 and State(row.state) not in FINISHED:
             state = _end_of_run(self.connection, run, cancel_requested=row.cancel_requested)
-            self.connection.execute(
-                update(runs).where(runs.c.id == run).values(state=state.value, end_time=self.now)
-            )
+            self.connection.execute(update(runs).where(runs.c.id == run).values(state=state.value, end_time=self.now))
         elif started:
             self.connection.execute(
                 update(runs).where(runs.c.id == run).values(state=State.RUNNING.value, start_time=self.now)
