@@ -55,9 +55,10 @@ class Times:
     def __init__(self) -> None:
         self.by_name: dict[str, list[float]] = {}
 
-    async def of(self, name: str, call: Callable[[], Awaitable[Any]]) -> Any:
+    async def of(self, call: Callable[[Any], Awaitable[Any]], request: Any) -> Any:
+        name = type(request).__name__.removesuffix("Request")
         began = time.perf_counter()
-        answer = await call()
+        answer = await call(request)
         self.by_name.setdefault(name, []).append(time.perf_counter() - began)
         return answer
 
@@ -88,7 +89,7 @@ async def load(address: str, pid: int, *, jobs: int, workers: int, watchers: int
             ]
             spec = pipeline_pb2.RunSpec(exposures=pipeline_pb2.Exposures(files=files))
             request = pipeline_pb2.CreateRunRequest(spec=spec, request_id=str(uuid.uuid4()))
-            answer = await times.of("CreateRun", lambda request=request: pipeline.CreateRun(request))
+            answer = await times.of(pipeline.CreateRun, request)
             runs.append(answer.run.name)
         before = psutil.Process(pid).memory_info().rss
 
@@ -98,23 +99,23 @@ async def load(address: str, pid: int, *, jobs: int, workers: int, watchers: int
                 request = queue_pb2.LeaseJobRequest(
                     worker=f"w{number}", stage=stage_pb2.STAGE_DETECTOR1, request_id=str(uuid.uuid4())
                 )
-                lease = (await times.of("LeaseJob", lambda: queue.LeaseJob(request))).lease
+                lease = (await times.of(queue.LeaseJob, request)).lease
                 if not lease.job.name:
                     return
                 product = product_pb2.ProductRef(bucket="jwcal", key=f"{lease.output.prefix}/rate.fits", kind="rate")
                 result = stage_pb2.Result(products=[product])
                 complete = queue_pb2.CompleteJobRequest(job=lease.job.name, token=lease.token, result=result)
-                await times.of("CompleteJob", lambda: queue.CompleteJob(complete))
+                await times.of(queue.CompleteJob, complete)
                 done += 1
 
         async def ask() -> None:
             choice = random.Random(1)
             while True:
                 run = choice.choice(runs)
-                await times.of("GetRun", lambda: pipeline.GetRun(pipeline_pb2.GetRunRequest(name=run)))
-                await times.of("ListRuns", lambda: pipeline.ListRuns(pipeline_pb2.ListRunsRequest()))
-                await times.of("ListJobs", lambda: pipeline.ListJobs(pipeline_pb2.ListJobsRequest(run=run)))
-                await times.of("GetQueueStats", lambda: queue.GetQueueStats(queue_pb2.GetQueueStatsRequest()))
+                await times.of(pipeline.GetRun, pipeline_pb2.GetRunRequest(name=run))
+                await times.of(pipeline.ListRuns, pipeline_pb2.ListRunsRequest())
+                await times.of(pipeline.ListJobs, pipeline_pb2.ListJobsRequest(run=run))
+                await times.of(queue.GetQueueStats, queue_pb2.GetQueueStatsRequest())
                 await asyncio.sleep(0.1)
 
         async def watch(number: int) -> int:
