@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OFFICIAL := .venv-official
-PACKAGES := shared/api shared/core shared/observatory shared/client services/detector1 services/stage2 services/stage3
+PACKAGES := shared/api shared/core shared/observatory shared/client \
+	services/detector1 services/stage2 services/stage3 services/orchestrator
 READY := $(VENV)/.ready
 
 .PHONY: help setup demo test test-fast check check-proto proto format requirements official bench clean

@@ -1,0 +1,1 @@
+"""Runs, their graphs of jobs, and the queue that workers lease them from."""

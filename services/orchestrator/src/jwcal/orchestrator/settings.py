@@ -1,0 +1,49 @@
+"""Settings of the orchestrator, from the environment (``JWCAL_ORCHESTRATOR_...``)."""
+
+from importlib.metadata import version
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from jwcal.orchestrator.store.port import Policy
+
+
+class Settings(BaseSettings):
+    """All that can be set; times in seconds."""
+
+    model_config = SettingsConfigDict(frozen=True, env_prefix="JWCAL_ORCHESTRATOR_", extra="ignore")
+
+    listen: str = "127.0.0.1:7700"
+    database: str = Field(default="sqlite:///jwcal.db", repr=False)  # may hold a password
+    database_connections: int = Field(default=8, ge=1)
+    buckets: frozenset[str] = frozenset({"jwcal"})
+    output_bucket: str = "jwcal"
+    output_prefix: str = "products"
+    context: str = ""
+    builds: dict[str, str] = {
+        "11.0.1": "jwst_1293.pmap",
+        "11.1.1": "jwst_1303.pmap",
+        "11.2": "jwst_1321.pmap",
+    }
+    lease_duration: float = Field(default=60.0, gt=0)
+    heartbeat: float = Field(default=15.0, gt=0)
+    max_attempts: int = Field(default=3, ge=1)
+    ageing: float = Field(default=60.0, gt=0)
+    program_quota: int = Field(default=0, ge=0)
+    program_quotas: dict[str, int] = {}
+    keep_runs: float = Field(default=90 * 86400.0, gt=0)
+    keep_workers: float = Field(default=86400.0, gt=0)
+    sweep_interval: float = Field(default=2.0, gt=0)
+    retention_interval: float = Field(default=3600.0, gt=0)
+    code_version: str = version("jwcal-orchestrator")
+
+    def policy(self) -> Policy:
+        """The rules of the queue."""
+        return Policy(
+            lease_duration=self.lease_duration,
+            max_attempts=self.max_attempts,
+            ageing=self.ageing,
+            program_quota=self.program_quota,
+            program_quotas=self.program_quotas,
+            code_version=self.code_version,
+        )

@@ -1,0 +1,1 @@
+"""The job store: one port, one SQL implementation for SQLite and PostgreSQL."""

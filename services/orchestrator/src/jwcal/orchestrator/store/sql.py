@@ -1,0 +1,263 @@
+"""The job store in SQL."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TypeVar
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from jwcal.orchestrator.errors import WorkerNotFound
+from jwcal.orchestrator.model import (
+    Event,
+    Extension,
+    Failure,
+    Job,
+    Lease,
+    Location,
+    NewRun,
+    ObjectRef,
+    Progress,
+    Result,
+    Run,
+    Stage,
+    StageStats,
+    State,
+    StepReport,
+    Worker,
+)
+from jwcal.orchestrator.store import leasing, reading
+from jwcal.orchestrator.store import runs as running
+from jwcal.orchestrator.store.database import Database
+from jwcal.orchestrator.store.documents import load
+from jwcal.orchestrator.store.port import Policy
+from jwcal.orchestrator.store.settling import inputs_of
+from jwcal.orchestrator.store.tables import jobs, runs, workers
+from jwcal.orchestrator.store.transaction import Transaction
+
+T = TypeVar("T")
+_EXPIRED_AT_ONCE = 100
+
+
+class SqlJobStore:
+    """`JobStore` on SQLite or PostgreSQL."""
+
+    def __init__(
+        self,
+        database: Database,
+        policy: Policy,
+        *,
+        identify: Callable[[float], str],
+        jitter: Callable[[], float],
+    ) -> None:
+        self._database = database
+        self._policy = policy
+        self._identify = identify
+        self._jitter = jitter
+
+    async def create_run(self, new: NewRun) -> Run:
+        return await self._change_run(lambda transaction: running.create(transaction, new))
+
+    async def find_request(self, request_id: str) -> Run | None:
+        def work(connection: Connection) -> Run | None:
+            query = select(runs.c.id).where(runs.c.request_id == request_id)
+            run = connection.execute(query).scalar_one_or_none()
+            return None if run is None else reading.get_runs(connection, [run], products=True)[0]
+
+        return await self._database.read(work)
+
+    async def get_run(self, run: str, *, products: bool = True) -> Run:
+        return await self._database.read(lambda c: reading.get_runs(c, [run], products=products)[0])
+
+    async def list_runs(
+        self,
+        *,
+        limit: int,
+        before: str | None = None,
+        states: Collection[State] = (),
+        program: str = "",
+        labels: Mapping[str, str] | None = None,
+    ) -> Sequence[Run]:
+        return await self._database.read(
+            lambda c: reading.list_runs(
+                c, limit=limit, before=before, states=states, program=program, labels=labels or {}
+            )
+        )
+
+    async def get_job(self, job: str) -> Job:
+        return await self._database.read(lambda c: reading.get_job(c, job))
+
+    async def list_jobs(
+        self, run: str, *, limit: int, after: int = -1, states: Collection[State] = ()
+    ) -> tuple[Sequence[Job], int | None]:
+        return await self._database.read(lambda c: reading.list_jobs(c, run, limit=limit, after=after, states=states))
+
+    async def changed_jobs(self, run: str, *, after: int, limit: int) -> Sequence[Job]:
+        return await self._database.read(lambda c: reading.changed_jobs(c, run, after=after, limit=limit))
+
+    async def cursors(self, runs: Collection[str]) -> Mapping[str, int]:
+        return await self._database.read(lambda c: reading.cursors(c, runs))
+
+    async def list_events(self, run: str, *, after: int = 0, limit: int = 1000) -> Sequence[Event]:
+        return await self._database.read(lambda c: reading.list_events(c, run, after=after, limit=limit))
+
+    async def cancel_run(self, run: str) -> Run:
+        def work(transaction: Transaction) -> str:
+            running.cancel(transaction, run)
+            return run
+
+        return await self._change_run(work)
+
+    async def retry_run(self, run: str) -> Run:
+        def work(transaction: Transaction) -> str:
+            running.retry(transaction, run)
+            return run
+
+        return await self._change_run(work)
+
+    async def delete_run(self, run: str) -> None:
+        await self._database.write(lambda c: running.forget(c, run))
+
+    async def lease(
+        self,
+        *,
+        worker: str,
+        stage: Stage,
+        held_references: Collection[str] = (),
+        code_version: str = "",
+        request_id: str = "",
+    ) -> Lease | None:
+        def work(connection: Connection) -> Lease | None:
+            transaction = self._transaction(connection)
+            _greet(connection, transaction.now, worker, stage, code_version)
+            row = leasing.take(
+                transaction, worker=worker, stage=stage, held_references=held_references, request_id=request_id
+            )
+            if row is None:
+                return None
+            transaction.finish()
+            run = connection.execute(select(runs.c.output, runs.c.trace).where(runs.c.id == row["run_id"])).one()
+            job = reading.to_jobs(connection, [row])[0]
+            output = load(Location, run.output)
+            place = "/".join(filter(None, (output.prefix, job.run, job.id, str(job.token))))
+            return Lease(
+                job=job,
+                token=job.token,
+                expire_time=row["lease_expires"],
+                inputs=inputs_of(transaction, [row])[job.id],
+                output=Location(bucket=output.bucket, prefix=place),
+                trace=load(dict[str, str], run.trace),
+            )
+
+        return await self._database.write(work)
+
+    async def extend(
+        self, job: str, token: int, *, progress: Progress | None = None, steps: Sequence[StepReport] = ()
+    ) -> Extension:
+        return await self._change(lambda t: leasing.extend(t, job, token, progress=progress, steps=steps))
+
+    async def complete(self, job: str, token: int, result: Result) -> Job:
+        return await self._change_job(job, lambda t: leasing.complete(t, job, token, result))
+
+    async def fail(self, job: str, token: int, failure: Failure, *, log: ObjectRef | None = None) -> Job:
+        return await self._change_job(job, lambda t: leasing.fail(t, job, token, failure, log=log))
+
+    async def release(self, job: str, token: int, *, reason: str = "") -> Job:
+        return await self._change_job(job, lambda t: leasing.release(t, job, token, reason=reason))
+
+    async def expire_leases(self) -> int:
+        total = 0
+        while count := await self._change(lambda t: leasing.expire(t, limit=_EXPIRED_AT_ONCE)):
+            total += count
+        return total
+
+    async def ready(self, stages: Collection[Stage], *, limit: int) -> Mapping[Stage, int]:
+        return await self._database.read(lambda c: reading.ready(c, self._database.clock(c), stages, limit=limit))
+
+    async def stats(self) -> Sequence[StageStats]:
+        return await self._database.read(
+            lambda c: reading.stats(c, self._database.clock(c), absent_after=self._policy.worker_absent_after)
+        )
+
+    async def greet_worker(self, *, worker: str, stage: Stage, code_version: str) -> Worker:
+        def work(connection: Connection) -> Worker:
+            _greet(connection, self._database.clock(connection), worker, stage, code_version)
+            return _worker(connection, worker)
+
+        return await self._database.write(work)
+
+    async def get_worker(self, worker: str) -> Worker:
+        return await self._database.read(lambda c: _worker(c, worker))
+
+    async def list_workers(self, *, stage: Stage | None, limit: int, after: str = "") -> Sequence[Worker]:
+        return await self._database.read(lambda c: reading.list_workers(c, stage=stage, limit=limit, after=after))
+
+    async def drain_worker(self, worker: str) -> Worker:
+        def work(connection: Connection) -> Worker:
+            connection.execute(update(workers).where(workers.c.name == worker).values(draining=True))
+            return _worker(connection, worker)
+
+        return await self._database.write(work)
+
+    async def forget_old(self, *, runs_after: float, workers_after: float) -> int:
+        def work(connection: Connection) -> int:
+            now = self._database.clock(connection)
+            old = running.ended_before(connection, now - runs_after, limit=_EXPIRED_AT_ONCE)
+            for run in old:
+                running.forget(connection, run)
+            busy = select(jobs.c.worker).where(jobs.c.state == State.RUNNING.value)
+            absent = (workers.c.last_seen < now - workers_after, workers.c.name.not_in(busy))
+            connection.execute(delete(workers).where(*absent))
+            return len(old)
+
+        total = 0
+        while count := await self._database.write(work):
+            total += count
+        return total
+
+    async def close(self) -> None:
+        await self._database.close()
+
+    def _transaction(self, connection: Connection) -> Transaction:
+        now = self._database.clock(connection)
+        return Transaction(connection, now, self._policy, self._identify, self._jitter)
+
+    async def _change(self, work: Callable[[Transaction], T]) -> T:
+        def within(connection: Connection) -> T:
+            transaction = self._transaction(connection)
+            answer = work(transaction)
+            transaction.finish()
+            return answer
+
+        return await self._database.write(within)
+
+    async def _change_run(self, work: Callable[[Transaction], str]) -> Run:
+        def within(connection: Connection) -> Run:
+            transaction = self._transaction(connection)
+            run = work(transaction)
+            transaction.finish()
+            return reading.get_runs(connection, [run], products=True)[0]
+
+        return await self._database.write(within)
+
+    async def _change_job(self, job: str, work: Callable[[Transaction], None]) -> Job:
+        def within(connection: Connection) -> Job:
+            transaction = self._transaction(connection)
+            work(transaction)
+            transaction.finish()
+            return reading.get_job(connection, job)
+
+        return await self._database.write(within)
+
+
+def _greet(connection: Connection, now: float, worker: str, stage: Stage, code_version: str) -> None:
+    seen = {"stage": stage.value, "code_version": code_version, "last_seen": now}
+    known = connection.execute(update(workers).where(workers.c.name == worker).values(seen)).rowcount
+    if not known:
+        fresh = {"name": worker, "first_seen": now, "draining": False, "completed": 0, "failed": 0}
+        connection.execute(insert(workers).values(**fresh, **seen))
+
+
+def _worker(connection: Connection, name: str) -> Worker:
+    rows = connection.execute(select(workers).where(workers.c.name == name)).mappings().all()
+    if not rows:
+        raise WorkerNotFound(f"there is no worker {name}", worker=name)
+    return reading.to_workers(connection, rows)[0]

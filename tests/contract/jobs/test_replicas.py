@@ -1,0 +1,86 @@
+"""Two orchestrators over one PostgreSQL database, and many callers at once."""
+
+import asyncio
+import random
+from collections import Counter
+
+from jwcal.orchestrator.errors import LeaseLost
+from jwcal.orchestrator.identifiers import uuid7
+from jwcal.orchestrator.model import NewRun, RunSpec, Stage, State
+from jwcal.orchestrator.store.database import Database
+from jwcal.orchestrator.store.port import Policy
+from jwcal.orchestrator.store.sql import SqlJobStore
+from tests.contract.jobs.conftest import fresh_database
+from tests.contract.jobs.stores import OUTPUT, a_job, a_result
+
+
+def a_store(address: str, seed: int) -> tuple[Database, SqlJobStore]:
+    rng = random.Random(seed)
+    database = Database(address, connections=6)
+    identify = lambda moment: uuid7(moment, rng.randbytes(10))  # noqa: E731
+    return database, SqlJobStore(database, Policy(), identify=identify, jitter=lambda: 1.0)
+
+
+def test_two_replicas_give_every_job_once_and_fan_in_exactly(postgres: str) -> None:
+    async def work() -> None:
+        address = fresh_database(postgres)
+        pairs = [a_store(address, seed) for seed in range(2)]
+        stores = [store for _, store in pairs]
+        await asyncio.gather(*(database.migrate() for database, _ in pairs))  # at once, as replicas start
+        exposures = [a_job(f"e{i}") for i in range(40)]
+        last = a_job("all", stage=Stage.STAGE3, parents=tuple(range(40)))
+        new = NewRun(spec=RunSpec(), jobs=(*exposures, last), request_id="r", output=OUTPUT, context="")
+        runs = await asyncio.gather(*(store.create_run(new) for store in stores * 3))
+        assert len({run.id for run in runs}) == 1
+        given: Counter[str] = Counter()
+        refused = 0
+
+        async def worker(number: int) -> None:
+            nonlocal refused
+            store, other = stores[number % 2], stores[1 - number % 2]
+            while lease := await store.lease(worker=f"w{number}", stage=Stage.DETECTOR1):
+                given[lease.job.title] += 1
+                ends = await asyncio.gather(
+                    store.complete(lease.job.id, lease.token, a_result(lease.job.title)),
+                    other.complete(lease.job.id, lease.token, a_result(lease.job.title)),
+                    other.release(lease.job.id, lease.token - 1),
+                    return_exceptions=True,
+                )
+                assert [end.state for end in ends if not isinstance(end, BaseException)] == [State.SUCCEEDED] * 2
+                refused += isinstance(ends[2], LeaseLost)
+
+        await asyncio.gather(*(worker(number) for number in range(12)))
+        assert given == Counter({f"e{i}": 1 for i in range(40)})
+        assert refused == 40
+        lease = await stores[0].lease(worker="w", stage=Stage.STAGE3)
+        assert lease is not None and len(lease.inputs) == 40
+        await stores[1].complete(lease.job.id, lease.token, a_result("all"))
+        run = await stores[0].get_run(runs[0].id)
+        assert run.state is State.SUCCEEDED
+        history = await stores[1].list_events(run.id)
+        assert [event.cursor for event in history] == list(range(1, run.cursor + 1))
+        assert Counter(event.kind for event in history)["SUCCEEDED"] == 41
+        for store in stores:
+            await store.close()
+
+    asyncio.run(work())
+
+
+def test_duplicates_submitted_to_two_replicas_at_once_are_done_once(postgres: str) -> None:
+    async def work() -> None:
+        address = fresh_database(postgres)
+        pairs = [a_store(address, seed) for seed in range(2)]
+        stores = [store for _, store in pairs]
+        await pairs[0][0].migrate()
+        new = NewRun(spec=RunSpec(), jobs=(a_job("a", known=True),), output=OUTPUT, context="")
+        runs = await asyncio.gather(*(store.create_run(new) for store in stores * 4))
+        lease = await stores[0].lease(worker="w", stage=Stage.DETECTOR1)
+        assert lease is not None
+        assert await stores[1].lease(worker="v", stage=Stage.DETECTOR1) is None
+        await stores[1].complete(lease.job.id, lease.token, a_result("a"))
+        ends = [await stores[0].get_run(run.id) for run in runs]
+        assert {run.state for run in ends} == {State.SUCCEEDED}
+        for store in stores:
+            await store.close()
+
+    asyncio.run(work())
