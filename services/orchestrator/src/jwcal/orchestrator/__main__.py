@@ -4,44 +4,74 @@ import asyncio
 import logging
 import os
 import random
-import signal
+import sys
+from contextlib import AsyncExitStack
 
 import grpc
 
+from jwcal.core.logs import log_to
+from jwcal.core.rpc.observability import observing
+from jwcal.core.rpc.principal import current_principal
+from jwcal.core.rpc.server import Service, build_server, serve_until_stopped, stop_requests
+from jwcal.core.rpc.tokens import token_verifier
+from jwcal.core.storage.opening import open_store
 from jwcal.orchestrator.identifiers import uuid7
-from jwcal.orchestrator.service import orchestrating
+from jwcal.orchestrator.pipeline_servicer import Context
+from jwcal.orchestrator.service import Orchestrator, orchestrating
 from jwcal.orchestrator.settings import Settings
 from jwcal.orchestrator.store.database import Database
 from jwcal.orchestrator.store.leasing import full_jitter
 from jwcal.orchestrator.store.sql import SqlJobStore
-from jwcal.orchestrator.submission import UnknownInputs
+from jwcal.orchestrator.stored_inputs import StoredInputs
 
-_GRACE = 10.0
+_logger = logging.getLogger(__name__)
+_PIPELINE, _QUEUE = "jwcal.api.pipeline.v1.PipelineService", "jwcal.api.queue.v1.QueueService"
 
 
 async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or an interrupt."""
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    database = Database(settings.database, connections=settings.database_connections)
-    await database.migrate()
-    store = SqlJobStore(
-        database,
-        settings.policy(),
-        identify=lambda moment: uuid7(moment, os.urandom(10)),
-        jitter=full_jitter(random.Random(os.urandom(16))),
-    )
-    async with orchestrating(store, settings, UnknownInputs(), owner=lambda _: "") as orchestrator:
-        server = grpc.aio.server(options=[("grpc.max_receive_message_length", 1 << 20)])
+    async with AsyncExitStack() as resources:
+        stop = await resources.enter_async_context(stop_requests())
+        observed = resources.enter_context(observing(settings.observability, "orchestrator"))
+        objects = open_store(settings.objects)
+        resources.push_async_callback(objects.close)
+        database = Database(settings.database, connections=settings.database_connections)
+        await database.migrate()
+        jobs = SqlJobStore(
+            database,
+            settings.policy(),
+            identify=lambda moment: uuid7(moment, os.urandom(10)),
+            jitter=full_jitter(random.Random(os.urandom(16))),
+        )
+        resources.push_async_callback(jobs.close)
+        orchestrator = await resources.enter_async_context(
+            orchestrating(jobs, settings, StoredInputs(objects), owner=_owner)
+        )
+        server = build_server(
+            _services(orchestrator),
+            settings.server,
+            verifier=token_verifier(settings.tokens),
+            metrics=observed.metrics,
+            tracing=observed.tracing,
+        )
+        await resources.enter_async_context(server)
+        _logger.info("listening", extra={"fields": {"addresses": [str(address) for address in server.addresses]}})
+        await server.set_ready(True)
+        await serve_until_stopped(server, stop)
+
+
+def _services(orchestrator: Orchestrator) -> list[Service]:
+    def register(server: grpc.aio.Server) -> None:
         orchestrator.add_to(server)
-        server.add_insecure_port(settings.listen)
-        await server.start()
-        await stop.wait()
-        await server.stop(_GRACE)
-    await store.close()
+
+    return [Service(_PIPELINE, register), Service(_QUEUE, lambda _: None)]  # one call adds both
+
+
+def _owner(context: Context) -> str:
+    del context
+    return current_principal().name
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO)
+    log_to(sys.stderr)
     asyncio.run(serve(Settings()))

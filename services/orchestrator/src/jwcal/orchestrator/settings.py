@@ -5,15 +5,23 @@ from importlib.metadata import version
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from jwcal.core.rpc.settings import ObservabilitySettings, ServerSettings, TokenSettings
+from jwcal.core.storage.opening import StoreSettings
 from jwcal.orchestrator.store.port import Policy
 
 
 class Settings(BaseSettings):
     """All that can be set; times in seconds."""
 
-    model_config = SettingsConfigDict(frozen=True, env_prefix="JWCAL_ORCHESTRATOR_", extra="ignore")
+    model_config = SettingsConfigDict(
+        frozen=True, env_prefix="JWCAL_ORCHESTRATOR_", env_nested_delimiter="__", extra="ignore"
+    )
 
-    listen: str = "127.0.0.1:7700"
+    server: ServerSettings = ServerSettings(listen=("127.0.0.1:7700",))
+    tokens: TokenSettings = TokenSettings()
+    observability: ObservabilitySettings = ObservabilitySettings()
+    objects: StoreSettings = Field(default_factory=StoreSettings)
+    """The object store; from ``JWCAL_STORE_...``, as for workers."""
     database: str = Field(default="sqlite:///jwcal.db", repr=False)  # may hold a password
     database_connections: int = Field(default=8, ge=1)
     buckets: frozenset[str] = frozenset({"jwcal"})

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
@@ -15,8 +15,10 @@ from google.protobuf.duration_pb2 import Duration
 from jwcal.api.pipeline.v1.pipeline_pb2 import Job
 from jwcal.api.product.v1.product_pb2 import ProductRef
 from jwcal.api.queue.v1 import queue_pb2 as messages
-from jwcal.api.queue.v1.queue_pb2_grpc import QueueServiceAsyncStub
 from jwcal.api.stage.v1.stage_pb2 import Failure, Progress, Result, Stage, StepReport
+
+if TYPE_CHECKING:  # the generated code has it for type checkers only
+    from jwcal.api.queue.v1.queue_pb2_grpc import QueueServiceAsyncStub
 
 _logger = logging.getLogger(__name__)
 _WAIT = 20
@@ -63,7 +65,7 @@ class Queue:
 
     def __init__(
         self,
-        stub: QueueServiceAsyncStub,
+        stub: "QueueServiceAsyncStub",
         *,
         worker: str,
         stage: Stage.ValueType,
