@@ -33,7 +33,9 @@ class ObjectStore(Protocol):
         Raises
         ------
         ObjectExists
-            With `if_absent`, if the key is taken; of many that write one key at once, one succeeds.
+            With `if_absent`, if the key is taken.  Of many that write one key at once, one succeeds.  Only with S3
+            servers that check without a lock at the end of a large object (SeaweedFS does, for those of several parts)
+            more than one may, and the last one's contents stay: what has to be decided is decided by a small object.
         ChecksumMismatch
             If the contents are not what `to` announces, or changed on the way; nothing is written then.
         """

@@ -168,7 +168,7 @@ class S3Store:
         written = to.found(sha256=there.sha256, size=there.size)
         write = self._unique()
         await self._request(partial(self._client.copy, origin, to, sha256=there.sha256, write=write))
-        return await self._verified(written, write)
+        return await self._verified(written, write) or written
 
     async def make_bucket(self, bucket: str) -> None:
         """See `jwcal.core.storage.port.ObjectStore.make_bucket`."""
@@ -187,7 +187,7 @@ class S3Store:
         write = self._unique()
         put = partial(self._client.put, to, data, sha256=to.sha256, write=write, if_absent=if_absent)
         await self._write_once(put, to, write)
-        return await self._verified(to, write)
+        return await self._verified(to, write) or to
 
     async def _put_parts(
         self, source: SourceFile, to: ObjectRef, if_absent: bool, told: Callable[[int], None]
@@ -207,7 +207,10 @@ class S3Store:
         except BaseException:  # also when cancelled: parts of an upload that is given up would be kept and paid for
             await self._threads.finish(partial(self._abort, to, upload))
             raise
-        return await self._verified(to, write)
+        found = await self._verified(to, write)
+        if found is None and if_absent:  # the server let another writer in between its check and its write
+            raise ObjectExists(f"{to.uri} exists already", uri=to.uri)
+        return found or to
 
     async def _begin_parts(self, to: ObjectRef, write: str) -> str:
         """The upload that has been begun; when cancelled in between, it is given up."""
@@ -269,11 +272,11 @@ class S3Store:
             if attempts == 1 or (await self._stat(to)).write != write:
                 raise
 
-    async def _verified(self, to: ObjectRef, write: str) -> ObjectRef:
-        """The reference to what was written, if it is there as it was sent."""
+    async def _verified(self, to: ObjectRef, write: str) -> ObjectRef | None:
+        """The reference to what was written, if it is there as it was sent; None if it has been replaced since."""
         there = await self._stat(ObjectRef(to.bucket, to.key))
-        if there.write != write:  # replaced by another writer since: the write itself was good
-            return to
+        if there.write != write:
+            return None
         return to.found(sha256=there.sha256, size=there.size, version=there.version)
 
     async def _check_absent(self, to: ObjectRef) -> None:
