@@ -33,15 +33,14 @@ def take(
     stage: Stage,
     held_references: Collection[str],
     request_id: str,
+    draining: bool,
 ) -> RowMapping | None:
     """Lease the job whose turn it is; its row as it is then."""
-    connection = transaction.connection
     if request_id:
         mine = (jobs.c.state == State.RUNNING.value, jobs.c.worker == worker, jobs.c.lease_request == request_id)
         if earlier := transaction.lock(*mine):
             return earlier[0]
-    query = select(workers.c.draining).where(workers.c.name == worker)
-    if connection.execute(query).scalar_one_or_none():
+    if draining:
         return None
     row = _next(transaction, stage, _liked(transaction, held_references))
     if row is None:
