@@ -4,6 +4,8 @@ import asyncio
 import random
 from collections import Counter
 
+import sqlalchemy
+
 from jwcal.orchestrator.errors import LeaseLost
 from jwcal.orchestrator.identifiers import uuid7
 from jwcal.orchestrator.model import NewRun, RunSpec, Stage, State
@@ -82,5 +84,47 @@ def test_duplicates_submitted_to_two_replicas_at_once_are_done_once(postgres: st
         assert {run.state for run in ends} == {State.SUCCEEDED}
         for store in stores:
             await store.close()
+
+    asyncio.run(work())
+
+
+def test_connections_that_are_cut_cost_nothing(postgres: str) -> None:
+    async def work() -> None:
+        address = fresh_database(postgres)
+        database, store = a_store(address, 1)
+        await database.migrate()
+        engine = sqlalchemy.create_engine(f"{postgres}/postgres", isolation_level="AUTOCOMMIT")
+        cut = sqlalchemy.text(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+            " WHERE datname = :name AND pid <> pg_backend_pid()"
+        )
+
+        def cut_all() -> int:
+            with engine.connect() as connection:
+                return int(connection.execute(cut, {"name": address.rpartition("/")[2]}).scalar_one())
+
+        jobs = tuple(a_job(f"e{i}") for i in range(60))
+        new = NewRun(spec=RunSpec(), jobs=jobs, request_id="r", output=OUTPUT, context="")
+        run = await store.create_run(new)
+        done: Counter[str] = Counter()
+        given = cuts = 0
+
+        async def worker(number: int) -> None:
+            nonlocal given, cuts
+            while lease := await store.lease(
+                worker=f"w{number}", stage=Stage.DETECTOR1, request_id=f"{number}-{sum(done.values())}"
+            ):
+                given += 1
+                if given % 10 == 5:
+                    cuts += await asyncio.to_thread(cut_all)
+                job = await store.complete(lease.job.id, lease.token, a_result(lease.job.title))
+                done[job.title] += 1
+
+        await asyncio.gather(*(worker(number) for number in range(4)))
+        assert cuts > 0
+        assert done == Counter({f"e{i}": 1 for i in range(60)})
+        assert (await store.get_run(run.id)).state is State.SUCCEEDED
+        await store.close()
+        engine.dispose()
 
     asyncio.run(work())

@@ -217,6 +217,61 @@ def test_pages_are_followed_to_their_end(tmp_path: Path) -> None:
     run(work())
 
 
+def test_a_waiting_worker_that_is_drained_is_told_at_once(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with serving(database(tmp_path)) as served:
+            waiting = asyncio.create_task(served.lease("w1", wait=30))
+            while not (await served.queue.ListWorkers(queue_pb2.ListWorkersRequest())).workers:
+                await asyncio.sleep(0)
+            started = asyncio.get_running_loop().time()
+            await served.queue.DrainWorker(queue_pb2.DrainWorkerRequest(worker="w1"))
+            assert (await waiting).drain
+            assert asyncio.get_running_loop().time() - started < 5
+
+    run(work())
+
+
+def test_a_repeated_request_gets_the_same_run_and_another_one_is_refused(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with serving(database(tmp_path)) as served:
+            which = str(uuid.uuid4())
+            first = await served.submit("a", request_id=which)
+            assert (await served.submit("a", request_id=which)).name == first.name
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await served.submit("b", request_id=which)
+            assert reason_of(refused.value) == "REQUEST_ID_REUSED"
+
+    run(work())
+
+
+def test_numbers_and_texts_of_no_sense_break_nothing(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with serving(database(tmp_path)) as served:
+            await served.submit("a")
+            request = queue_pb2.LeaseJobRequest(worker="w1", stage=stage_pb2.STAGE_DETECTOR1, held_references=["\0"])
+            request.wait.seconds = -(2**62)
+            lease = (await served.queue.LeaseJob(request)).lease
+            step = stage_pb2.StepReport(step="\0", seconds=float("nan"), references={"dark": "\0" * 500})
+            step.end_time.seconds = 2**62
+            progress = stage_pb2.Progress(fraction=float("inf"))
+            extend = queue_pb2.ExtendLeaseRequest(
+                job=lease.job.name, token=lease.token, progress=progress, steps=[step]
+            )
+            await served.queue.ExtendLease(extend)
+            result = stage_pb2.Result(steps=[step], seconds={"read": float("nan")})
+            complete = queue_pb2.CompleteJobRequest(job=lease.job.name, token=lease.token, result=result)
+            await served.queue.CompleteJob(complete)
+            job = (await served.pipeline.GetJob(pipeline_pb2.GetJobRequest(name=lease.job.name))).job
+            assert job.state == pipeline_pb2.STATE_SUCCEEDED
+            broken = stage_pb2.Processing()
+            broken.parameters["jump"] = float("nan")
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await create(served, of_files("b_uncal.fits", processing={"detector1": broken}))
+            assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+    run(work())
+
+
 def test_cancel_reaches_a_worker_with_its_heartbeat(tmp_path: Path) -> None:
     async def work() -> None:
         async with serving(database(tmp_path)) as served:

@@ -40,6 +40,7 @@ _STAGES = {
 _STAGE_NUMBERS = {stage: number for number, stage in _STAGES.items()}
 _STATES = {number: State(name.removeprefix("STATE_")) for name, number in pipeline_pb2.State.items() if number}
 _STATE_NUMBERS = {state: number for number, state in _STATES.items()}
+_LATEST = 4_102_444_800.0  # the year 2100
 _OUTCOMES = {number: name.removeprefix("STEP_OUTCOME_") for name, number in stage_pb2.StepOutcome.items()}
 _OUTCOME_NUMBERS = {name: number for number, name in _OUTCOMES.items()}
 
@@ -350,15 +351,16 @@ def timestamp(moment: float | None) -> Timestamp | None:
     return message
 
 
-def seconds(message: Timestamp) -> float:
-    """Seconds of the epoch."""
-    return message.seconds + message.nanos * 1e-9
+def seconds(message: Timestamp) -> float | None:
+    """Seconds of the epoch; None for what is no time of this age."""
+    moment = message.seconds + message.nanos * 1e-9
+    return moment if 0 <= moment < _LATEST else None
 
 
 def _mapping(message: Struct) -> Mapping[str, Any]:
     try:
         content: dict[str, Any] = json_format.MessageToDict(message)
-    except (ValueError, RecursionError) as error:  # not finite, a value without a kind
+    except (json_format.Error, ValueError, RecursionError) as error:  # not finite, a value without a kind
         raise InvalidRequest(f"the parameters cannot be read: {error}") from error
     return _whole(content)  # type: ignore[no-any-return]
 

@@ -10,7 +10,7 @@ from jwcal.api.pipeline.v1 import pipeline_pb2, pipeline_pb2_grpc
 from jwcal.orchestrator import convert, names
 from jwcal.orchestrator.errors import InvalidPageToken, InvalidRequest
 from jwcal.orchestrator.store.port import JobStore
-from jwcal.orchestrator.submission import Submission
+from jwcal.orchestrator.submission import Submission, check_text
 from jwcal.orchestrator.watching import RunWatching
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -42,7 +42,7 @@ class PipelineServicer(pipeline_pb2_grpc.PipelineServiceServicer):
         run = await self._submission.submit(
             convert.run_spec(request.spec),
             request_id=names.request_id(request.request_id, required=True),
-            owner=self._owner(context),
+            owner=self._owner(context)[:200],
             trace=_trace(context),
         )
         self._changed()
@@ -54,6 +54,8 @@ class PipelineServicer(pipeline_pb2_grpc.PipelineServiceServicer):
 
     async def ListRuns(self, request: pipeline_pb2.ListRunsRequest, context: Context) -> pipeline_pb2.ListRunsResponse:
         size = names.page_size(request.page_size)
+        for text in (request.program, *request.labels, *request.labels.values()):
+            check_text(text, "a filter", most=1000)
         runs = await self._store.list_runs(
             limit=size,
             before=names.read_page_token("runs", request.page_token),

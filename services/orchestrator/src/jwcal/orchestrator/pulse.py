@@ -46,16 +46,20 @@ class WorkSignal:
         self._store = store
         self._beat = Beat(interval=interval, pause=pause)
         self._waiting: dict[Stage, deque[asyncio.Future[None]]] = {stage: deque() for stage in Stage}
+        self.changes = 0  # so far; told to `wait`, so that none between a look and the wait goes unseen
 
     def changed(self) -> None:
         """Jobs may have been queued."""
+        self.changes += 1
         if any(self._waiting.values()):
             self._beat.hurry()
 
-    async def wait(self, stage: Stage, seconds: float) -> bool:
-        """Wait for a job that may be had; False when the time is up."""
+    async def wait(self, stage: Stage, seconds: float, *, since: int) -> bool:
+        """Wait for a job that may be had; False when the time is up.  ``since``: changes before the last look."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting[stage].append(future)
+        if since != self.changes:
+            self._beat.hurry()
         try:
             async with asyncio.timeout(seconds):
                 await future
@@ -80,6 +84,11 @@ class WorkSignal:
                 continue
             for stage, count in ready.items():
                 self._wake(stage, count)
+
+    def wake_everyone(self) -> None:
+        """Let all who wait look again, as after a worker was told to end."""
+        for stage, waiting in self._waiting.items():
+            self._wake(stage, len(waiting))
 
     def _wake(self, stage: Stage, count: int) -> None:
         waiting = self._waiting[stage]

@@ -44,10 +44,11 @@ class QueueServicer(queue_pb2_grpc.QueueServiceServicer):
         worker, stage = _worker(request.worker), convert.stage(request.stage)
         request_id = names.request_id(request.request_id, required=False)
         check_text(request.code_version, "code_version", most=200)
-        held = tuple(request.held_references)[:_MOST_REFERENCES]
+        held = tuple(name for name in request.held_references if name.isprintable())[:_MOST_REFERENCES]
         loop = asyncio.get_running_loop()
-        until = loop.time() + min(max(request.wait.ToTimedelta().total_seconds(), 0.0), _LONGEST_WAIT)
+        until = loop.time() + min(max(request.wait.seconds + request.wait.nanos * 1e-9, 0.0), _LONGEST_WAIT)
         while True:
+            since = self._signal.changes
             lease: Lease | None = await self._store.lease(
                 worker=worker,
                 stage=stage,
@@ -61,7 +62,7 @@ class QueueServicer(queue_pb2_grpc.QueueServiceServicer):
                 return queue_pb2.LeaseJobResponse(lease=message)
             if await self._draining(worker):
                 return queue_pb2.LeaseJobResponse(drain=True)
-            if not await self._signal.wait(stage, until - loop.time()):
+            if not await self._signal.wait(stage, until - loop.time(), since=since):
                 return queue_pb2.LeaseJobResponse(drain=await self._draining(worker))
 
     async def ExtendLease(
@@ -132,6 +133,7 @@ class QueueServicer(queue_pb2_grpc.QueueServiceServicer):
         self, request: queue_pb2.DrainWorkerRequest, context: Context
     ) -> queue_pb2.DrainWorkerResponse:
         worker = await self._store.drain_worker(_worker(request.worker))
+        self._signal.wake_everyone()
         self._changed()
         return queue_pb2.DrainWorkerResponse(worker=convert.worker_message(worker))
 

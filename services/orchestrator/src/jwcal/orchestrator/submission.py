@@ -56,6 +56,9 @@ class Submission:
         RequestReused
         """
         _check(spec)
+        earlier = await self.store.find_request(request_id)
+        if earlier is not None and earlier.spec == spec:
+            return earlier  # even where the association's object is not there any more
         context = self._context(spec)
         output = check_bucket(spec.output or self.output, self.buckets)
         for processing in spec.processing.values():
@@ -129,6 +132,8 @@ def _check(spec: RunSpec) -> None:
     if len(spec.labels) > _MOST_LABELS:
         raise InvalidRequest(f"there are more than {_MOST_LABELS} labels")
     texts = {"program": spec.program, "context": spec.context}
+    for stage, processing in spec.processing.items():
+        texts |= {f"{stage}'s plan": processing.plan, f"{stage}'s context": processing.context}
     for name, text in texts.items():
         check_text(text, name, most=200)
     for name, value in spec.labels.items():

@@ -1,8 +1,8 @@
 """Transactions on SQLite and PostgreSQL, run in threads of their own.
 
-What the two differ in is here: SQLite has one writing thread, whose transactions take the write lock at once (WAL,
-synchronous: what was answered survives a power cut); PostgreSQL has a pool, and transactions that lost a race are run
-again.
+What the two differ in is here: SQLite has one writing thread, whose transactions take the write lock at once and are
+committed in groups (WAL, synchronous: what was answered survives a power cut); PostgreSQL has a pool, and transactions
+that lost a race are run again.
 """
 
 import asyncio
@@ -18,11 +18,14 @@ from alembic.config import Config
 from sqlalchemy import Connection, Engine, event, literal_column, select
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
+from jwcal.orchestrator.store.group_commit import GroupCommit
+
 T = TypeVar("T")
 Clock = Callable[[Connection], float]
 
 _LOG = logging.getLogger(__name__)
 _TRIES = 6
+_READERS = 2
 _SERIALIZATION_FAILURES = frozenset({"40001", "40P01"})
 _MIGRATION_LOCK = 0x6A776361
 
@@ -45,36 +48,43 @@ class Database:
         if self.url.get_backend_name() == "sqlite":
             self._writer = _sqlite_engine(self.url, begin="BEGIN IMMEDIATE")
             self._reader = _sqlite_engine(self.url, begin="BEGIN")
-            self._writing = ThreadPoolExecutor(1, thread_name_prefix="database-writer")
-            self._reading = ThreadPoolExecutor(2, thread_name_prefix="database-reader")
+            self._group: GroupCommit | None = GroupCommit(self._writer)
+            self._writing = ThreadPoolExecutor(1, thread_name_prefix="database-migration")
         else:
             self._writer = self._reader = sqlalchemy.create_engine(
-                self.url, pool_size=connections, max_overflow=0, pool_pre_ping=True
+                self.url, pool_size=connections + _READERS, max_overflow=0, pool_pre_ping=True
             )
-            self._writing = self._reading = ThreadPoolExecutor(connections, thread_name_prefix="database")
+            self._group = None
+            self._writing = ThreadPoolExecutor(connections, thread_name_prefix="database-writer")
+        # Of their own: who reads does not stand in line behind the workers.
+        self._reading = ThreadPoolExecutor(_READERS, thread_name_prefix="database-reader")
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         """Run a transaction that writes."""
-        return await _in(self._writing, functools.partial(_transact, self._writer, work))
+        if self._group is not None:
+            return await self._group.run(work)
+        return await _in_thread(self._writing, functools.partial(_transact, self._writer, work))
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Run a transaction that only reads."""
-        return await _in(self._reading, functools.partial(_transact, self._reader, work))
+        return await _in_thread(self._reading, functools.partial(_transact, self._reader, work))
 
     async def migrate(self) -> None:
         """Bring the tables to this code's form."""
-        await _in(self._writing, functools.partial(_migrate, self._writer))
+        await _in_thread(self._writing, functools.partial(_migrate, self._writer))
 
     async def close(self) -> None:
         """Close every connection."""
-        for pool in (self._writing, self._reading):
-            await asyncio.to_thread(pool.shutdown)
+        if self._group is not None:
+            await asyncio.to_thread(self._group.close)
+        for threads in (self._writing, self._reading):
+            await asyncio.to_thread(threads.shutdown)
         for engine in (self._writer, self._reader):
             engine.dispose()
 
 
-async def _in(pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:
-    return await asyncio.get_running_loop().run_in_executor(pool, work)
+async def _in_thread(threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+    return await asyncio.get_running_loop().run_in_executor(threads, work)
 
 
 def _transact(engine: Engine, work: Callable[[Connection], T]) -> T:

@@ -33,15 +33,14 @@ def take(
     stage: Stage,
     held_references: Collection[str],
     request_id: str,
+    draining: bool,
 ) -> RowMapping | None:
     """Lease the job whose turn it is; its row as it is then."""
-    connection = transaction.connection
     if request_id:
         mine = (jobs.c.state == State.RUNNING.value, jobs.c.worker == worker, jobs.c.lease_request == request_id)
         if earlier := transaction.lock(*mine):
             return earlier[0]
-    query = select(workers.c.draining).where(workers.c.name == worker)
-    if connection.execute(query).scalar_one_or_none():
+    if draining:
         return None
     row = _next(transaction, stage, _liked(transaction, held_references))
     if row is None:
@@ -236,7 +235,8 @@ def _locked(transaction: Transaction, job: str) -> RowMapping:
 
 
 def _learn(transaction: Transaction, affinity: str, result: Result) -> None:
-    used = {name for step in result.steps for name in step.references.values() if name and name != "N/A"}
+    used = {name for step in result.steps for name in step.references.values() if name not in ("", "N/A")}
+    used = {name for name in used if name.isprintable() and len(name) <= 300}
     if not affinity or not used:
         return
     query = select(affinities.c.reference).where(affinities.c.affinity == affinity)
@@ -245,7 +245,7 @@ def _learn(transaction: Transaction, affinity: str, result: Result) -> None:
         stale = and_(affinities.c.affinity == affinity, affinities.c.reference.in_(sorted(gone)))
         transaction.connection.execute(delete(affinities).where(stale))
     if new := sorted(used - known):
-        rows = [{"affinity": affinity, "reference": name[:300]} for name in new]
+        rows = [{"affinity": affinity, "reference": name} for name in new]
         transaction.connection.execute(insert(affinities), rows)
 
 

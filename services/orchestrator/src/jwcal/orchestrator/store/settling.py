@@ -19,13 +19,14 @@ def settle(transaction: Transaction, ended: Iterable[str]) -> None:
     """Hand the ends of jobs on to those that wait for them, and so on until nothing more follows."""
     pending = list(ended)
     while pending:
-        parents = {row["id"]: row for row in transaction.lock_all(pending)}
+        links = _edges_from(transaction, pending)
+        parents = {row["id"]: row for row in transaction.lock_all({parent for parent, _, _ in links})}
         pending = []
         waiting: list[str] = []
         heirs: dict[str, list[str]] = {}
         lost: dict[str, RowMapping] = {}
         given: dict[str, int] = {}
-        for parent, child, kind in _edges_from(transaction, parents):
+        for parent, child, kind in links:
             succeeded = parents[parent]["state"] == State.SUCCEEDED
             if kind == "SAME":
                 heirs.setdefault(parent, []).append(child)

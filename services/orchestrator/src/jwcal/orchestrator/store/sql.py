@@ -127,9 +127,14 @@ class SqlJobStore:
     ) -> Lease | None:
         def work(connection: Connection) -> Lease | None:
             transaction = self._transaction(connection)
-            _greet(connection, transaction.now, worker, stage, code_version)
+            draining = _greet(connection, transaction.now, worker, stage, code_version)
             row = leasing.take(
-                transaction, worker=worker, stage=stage, held_references=held_references, request_id=request_id
+                transaction,
+                worker=worker,
+                stage=stage,
+                held_references=held_references,
+                request_id=request_id,
+                draining=draining,
             )
             if row is None:
                 return None
@@ -248,12 +253,15 @@ class SqlJobStore:
         return await self._database.write(within)
 
 
-def _greet(connection: Connection, now: float, worker: str, stage: Stage, code_version: str) -> None:
+def _greet(connection: Connection, now: float, worker: str, stage: Stage, code_version: str) -> bool:
+    """Note that a worker was heard of; whether it is asked to end."""
     seen = {"stage": stage.value, "code_version": code_version, "last_seen": now}
-    known = connection.execute(update(workers).where(workers.c.name == worker).values(seen)).rowcount
-    if not known:
+    known = update(workers).where(workers.c.name == worker).values(seen).returning(workers.c.draining)
+    draining = connection.execute(known).scalar_one_or_none()
+    if draining is None:
         fresh = {"name": worker, "first_seen": now, "draining": False, "completed": 0, "failed": 0}
         connection.execute(insert(workers).values(**fresh, **seen))
+    return bool(draining)
 
 
 def _worker(connection: Connection, name: str) -> Worker:

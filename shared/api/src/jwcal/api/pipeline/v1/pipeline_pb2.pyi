@@ -317,7 +317,7 @@ class Run(_message.Message):
 
     @_builtins.property
     def products(self) -> _containers.RepeatedCompositeFieldContainer[_product_pb2.ProductRef]:
-        """Products so far."""
+        """Products so far, at most 1000 of them, in answers to requests for one run; ListJobs tells of all."""
 
     @_builtins.property
     def failure(self) -> _stage_pb2.Failure:
@@ -470,7 +470,9 @@ class CreateRunRequest(_message.Message):
     SPEC_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """Chosen by the caller, a UUID: a repeated request with it makes no second run."""
+    """Chosen by the caller, a UUID: a repeated request with it makes no second run.  With another specification it is
+    refused with ALREADY_EXISTS (reason REQUEST_ID_REUSED).
+    """
     @_builtins.property
     def spec(self) -> Global___RunSpec:
         """What it shall do."""

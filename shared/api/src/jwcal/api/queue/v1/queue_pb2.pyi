@@ -52,7 +52,9 @@ class LeaseJobRequest(_message.Message):
 
     @_builtins.property
     def held_references(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Checksums of references that it holds decoded; jobs that need them are preferred."""
+        """References that it holds decoded, by the names that stand in StepReport.references; jobs like those that used them
+        before (same stage, detector, plan and context) are preferred among the first in turn.
+        """
 
     def __init__(
         self,
@@ -275,7 +277,9 @@ class CompleteJobRequest(_message.Message):
 
     @_builtins.property
     def held_references(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Checksums of references that the worker holds now."""
+        """References that the worker holds now, named as in LeaseJobRequest.  What jobs need is learned from the steps of the
+        result.
+        """
 
     def __init__(
         self,
