@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OFFICIAL := .venv-official
-PACKAGES := shared/api shared/core shared/observatory shared/client services/detector1
+PACKAGES := shared/api shared/core shared/observatory shared/client services/detector1 services/crds_cache
 READY := $(VENV)/.ready
 
 .PHONY: help setup demo test test-fast check check-proto proto format requirements official bench clean

@@ -27,6 +27,10 @@ CODES = {
     "InvalidParameter": ("INVALID_PARAMETER", "INVALID_ARGUMENT"),
     "RefusedCorrection": ("REFUSED_CORRECTION", "FAILED_PRECONDITION"),
     "OutputError": ("OUTPUT_FAILURE", "RESOURCE_EXHAUSTED"),
+    "StorageError": ("STORAGE_FAILURE", "INTERNAL"),
+    "ObjectNotFound": ("OBJECT_NOT_FOUND", "NOT_FOUND"),
+    "AlreadyExists": ("ALREADY_EXISTS", "ALREADY_EXISTS"),
+    "StoreUnavailable": ("STORE_UNAVAILABLE", "UNAVAILABLE"),
     "HookError": ("HOOK_FAILURE", "INVALID_ARGUMENT"),
     "Cancelled": ("CANCELLED", "CANCELLED"),
 }

@@ -18,6 +18,10 @@ JwcalError
 │   └── InvalidParameter
 ├── RefusedCorrection     the correction would destroy the data it is meant to mend
 ├── OutputError           a product cannot be written
+├── StorageError          the object store cannot do what was asked
+│   ├── ObjectNotFound        there is no such object
+│   ├── AlreadyExists         there is one already, and there must be none
+│   └── StoreUnavailable      the store does not answer
 ├── HookError             a user's hook failed
 └── Cancelled             stopped on request
 
@@ -174,6 +178,35 @@ class OutputError(JwcalError):
 
     reason = "OUTPUT_FAILURE"
     grpc_code = "RESOURCE_EXHAUSTED"
+
+
+class StorageError(JwcalError):
+    """The object store cannot do what was asked."""
+
+    reason = "STORAGE_FAILURE"
+    grpc_code = "INTERNAL"
+
+
+class ObjectNotFound(StorageError):
+    """There is no object of this key."""
+
+    reason = "OBJECT_NOT_FOUND"
+    grpc_code = "NOT_FOUND"
+
+
+class AlreadyExists(StorageError):
+    """An object that must be new is there already."""
+
+    reason = "ALREADY_EXISTS"
+    grpc_code = "ALREADY_EXISTS"
+
+
+class StoreUnavailable(StorageError):
+    """The store does not answer."""
+
+    reason = "STORE_UNAVAILABLE"
+    grpc_code = "UNAVAILABLE"
+    retryable = True
 
 
 class HookError(JwcalError):

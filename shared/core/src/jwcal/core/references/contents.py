@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jwcal.core.errors import InvalidReference, MissingReference, UnknownContext
+from jwcal.core.errors import InvalidReference, MissingReference, ReferenceServerUnavailable, UnknownContext
 from jwcal.core.references.best import FAILURES, cause_of, check_context, failure_of, is_offline, quiet
 
 _logger = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ def load_context(context: str) -> Any:
         A mapping is damaged.  It is removed where it can be fetched again.
     """
     from crds.client import api
-    from crds.core import exceptions, rmap
+    from crds.core import rmap
 
     if not re.fullmatch(r"\w+\.pmap", context):
         raise UnknownContext(f"{context!r} is not the name of a context", remedy="name one such as jwst_1413.pmap")
@@ -64,22 +64,24 @@ def load_context(context: str) -> Any:
                 api.dump_mappings(context)
                 mapping = rmap.get_cached_mapping(context)
                 mapping.mapping_names()
-    except exceptions.ChecksumError as error:
-        damaged = [] if is_offline() else _remove_damaged()
-        raise InvalidReference(
-            f"a mapping of {context} is damaged: {error}",
-            remedy="ask again, it is fetched anew" if damaged else "put a whole one into the cache",
-            context=context,
-        ) from error
     except FAILURES as error:
         kind = failure_of(error)
-        if kind is MissingReference and not (is_offline() or _is_local(context)):
-            raise UnknownContext(
-                f"the server knows no context {context} ({cause_of(error)})", context=context
+        if kind is ReferenceServerUnavailable or is_offline():
+            raise kind(
+                f"context {context} cannot be consulted: {cause_of(error)}",
+                remedy="check CRDS_PATH, CRDS_CONTEXT and CRDS_SERVER_URL",
+                context=context,
             ) from error
-        raise kind(
-            f"context {context} cannot be consulted: {cause_of(error)}",
-            remedy="check CRDS_PATH, CRDS_CONTEXT and CRDS_SERVER_URL",
+        damaged = _remove_damaged()
+        if damaged:
+            raise InvalidReference(
+                f"mappings of {context} were damaged: {', '.join(damaged)}",
+                remedy="ask again, they are fetched anew",
+                context=context,
+            ) from error
+        raise UnknownContext(
+            f"the server has no usable context {context}: {cause_of(error)}",
+            remedy="name one that ListContexts lists",
             context=context,
         ) from error
     return mapping
@@ -182,14 +184,8 @@ def _instrument(context: str, instrument: str) -> Any:
         ) from error
 
 
-def _is_local(mapping: str) -> bool:
-    from crds.core import config
-
-    return Path(config.locate_mapping(mapping, observatory=_OBSERVATORY)).exists()
-
-
 def _remove_damaged() -> list[str]:
-    """Remove mappings whose own checksum they do not have: the library would keep them for good."""
+    """Remove mappings that do not have their own checksum: the library keeps what came damaged, for good."""
     from crds.core import exceptions, rmap, utils
 
     removed = []
@@ -197,10 +193,11 @@ def _remove_damaged() -> list[str]:
         try:
             rmap.Mapping.from_file(str(path))
         except exceptions.CrdsError:
-            path.unlink()
+            path.unlink(missing_ok=True)
             removed.append(path.name)
     utils.clear_function_caches()
-    _logger.warning("damaged mappings removed", extra={"fields": {"files": removed}})
+    if removed:
+        _logger.warning("damaged mappings removed", extra={"fields": {"files": removed}})
     return removed
 
 

@@ -1,0 +1,45 @@
+"""What this service needs of an object store."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectRef:
+    """An object: where it is, and what it holds as far as that is known."""
+
+    bucket: str
+    key: str
+    version: str = ""
+    sha256: str = ""
+    size: int = 0
+    kind: str = ""
+
+
+class ReferenceStore(Protocol):
+    """A bucket where objects appear whole or not at all, and can be created conditionally."""
+
+    async def put_file(self, ref: ObjectRef, path: Path, *, if_absent: bool = False) -> ObjectRef:
+        """Store a file; AlreadyExists where `if_absent` and there is one."""
+        ...
+
+    async def put_bytes(self, ref: ObjectRef, content: bytes, *, if_absent: bool = False) -> ObjectRef:
+        """Store some bytes; AlreadyExists where `if_absent` and there are some."""
+        ...
+
+    async def get_bytes(self, ref: ObjectRef) -> bytes:
+        """The contents; ObjectNotFound where there is no object."""
+        ...
+
+    async def stat(self, ref: ObjectRef) -> ObjectRef:
+        """What the store knows of an object; ObjectNotFound where there is none."""
+        ...
+
+    async def delete(self, ref: ObjectRef) -> None:
+        """Remove an object; nothing where there is none."""
+        ...
+
+    async def ping(self) -> None:
+        """Return where the store answers; StoreUnavailable otherwise."""
+        ...
