@@ -4,9 +4,10 @@ import asyncio
 import os
 import shutil
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
-from jwcal.core.errors import AlreadyExists, ObjectNotFound
+from jwcal.core.errors import AlreadyExists, ChecksumMismatch, ObjectNotFound
 from jwcal.crds_cache.store import ObjectRef
 
 
@@ -22,25 +23,25 @@ class DirectoryStore:
         """Where an object lies."""
         return self.root / ref.bucket / ref.key
 
-    async def put_file(self, ref: ObjectRef, path: Path, *, if_absent: bool = False) -> ObjectRef:
+    async def put_file(self, path: Path, to: ObjectRef, *, if_absent: bool = False) -> ObjectRef:
         """Copied in a thread."""
 
         def write(staged: Path) -> None:
             shutil.copyfile(path, staged)
 
-        await asyncio.to_thread(self._put, ref, write, if_absent)
-        return ref
+        await asyncio.to_thread(self._put, to, write, if_absent)
+        return to
 
-    async def put_bytes(self, ref: ObjectRef, content: bytes, *, if_absent: bool = False) -> ObjectRef:
+    async def put_bytes(self, data: bytes, to: ObjectRef, *, if_absent: bool = False) -> ObjectRef:
         """Written in a thread."""
 
         def write(staged: Path) -> None:
-            staged.write_bytes(content)
+            staged.write_bytes(data)
 
-        await asyncio.to_thread(self._put, ref, write, if_absent)
-        return ref
+        await asyncio.to_thread(self._put, to, write, if_absent)
+        return to
 
-    def _put(self, ref: ObjectRef, write, if_absent: bool) -> None:  # type: ignore[no-untyped-def]
+    def _put(self, ref: ObjectRef, write: Callable[[Path], None], if_absent: bool) -> None:
         target = self.path(ref)
         target.parent.mkdir(parents=True, exist_ok=True)
         staged = self.root / f".{uuid.uuid4()}"
@@ -66,13 +67,17 @@ class DirectoryStore:
     async def stat(self, ref: ObjectRef) -> ObjectRef:
         """The size."""
         try:
-            return ObjectRef(ref.bucket, ref.key, size=self.path(ref).stat().st_size)
+            size = self.path(ref).stat().st_size
         except FileNotFoundError as error:
             raise ObjectNotFound("there is none", key=ref.key) from error
+        if ref.size and size != ref.size:
+            raise ChecksumMismatch("another size than announced", key=ref.key, size=size)
+        return ObjectRef(ref.bucket, ref.key, size=size)
 
     async def delete(self, ref: ObjectRef) -> None:
         """Remove the file."""
         self.path(ref).unlink(missing_ok=True)
 
-    async def ping(self) -> None:
+    async def ping(self, bucket: str) -> None:
         """Always there."""
+        del bucket

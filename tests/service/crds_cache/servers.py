@@ -39,6 +39,7 @@ class CallCounter(grpc.aio.ServerInterceptor):  # type: ignore[misc]
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
+        self.stream_ended = asyncio.Event()
         self._changed = asyncio.Condition()
 
     async def reached(self, method: str, count: int) -> None:
@@ -65,6 +66,8 @@ class CallCounter(grpc.aio.ServerInterceptor):  # type: ignore[misc]
                     yield answer
             except JwcalError as error:
                 await _abort(context, error)
+            finally:
+                self.stream_ended.set()
 
         codec = {
             "request_deserializer": handler.request_deserializer,

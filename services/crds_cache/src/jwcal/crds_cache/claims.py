@@ -73,7 +73,7 @@ class Claims:
                 return None
             generation += 1
         try:
-            await self._store.put_bytes(ref, self._content(0), if_absent=True)
+            await self._store.put_bytes(self._content(0), ref, if_absent=True)
         except AlreadyExists:
             return None
         return ref, generation
@@ -92,7 +92,7 @@ class Claims:
             await asyncio.sleep(self._patience / 4)
             beat += 1
             try:
-                await self._store.put_bytes(ref, self._content(beat))
+                await self._store.put_bytes(self._content(beat), ref)
             except StorageError as error:  # the next beat, or the publication, will tell
                 _logger.warning("claim not renewed", extra={"fields": {"key": ref.key, "reason": error.reason}})
 

@@ -45,6 +45,7 @@ def download(file: CataloguedFile, path: Path, *, timeout: float, stop: threadin
         ):
             return _checked(file, _copy(response, target, stop))
     except HTTPError as error:
+        error.close()  # it is a response too
         kind = ReferenceServerUnavailable if error.code >= 500 else MissingReference
         raise kind(
             f"the server answers {error.code} for {file.name}", remedy="ask again later", url=file.url

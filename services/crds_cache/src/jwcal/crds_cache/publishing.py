@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from jwcal.core.errors import AlreadyExists, ObjectNotFound
+from jwcal.core.errors import AlreadyExists, ChecksumMismatch, ObjectNotFound
 from jwcal.crds_cache.downloading import Checksums
 from jwcal.crds_cache.store import ObjectRef, ReferenceStore
 
@@ -66,14 +66,11 @@ class Catalogue:
         try:
             entry = json.loads(await self._store.get_bytes(self._index(name)))
             ref = self._contents(name, Checksums(entry["sha1"], entry["sha256"], entry["size"]))
-            stored = await self._store.stat(ref)
+            await self._store.stat(ref)
         except ObjectNotFound:
             return None
-        except (ValueError, KeyError, TypeError):
-            _logger.warning("damaged index entry", extra={"fields": {"file": name}})
-            return None
-        if stored.size != entry["size"]:
-            _logger.warning("damaged contents", extra={"fields": {"file": name, "bytes": stored.size}})
+        except (ValueError, KeyError, TypeError, ChecksumMismatch) as error:
+            _logger.warning("damaged in the store", extra={"fields": {"file": name, "error": str(error)}})
             return None
         return self._remember(Published(name, entry["sha1"], ref))
 
@@ -81,12 +78,14 @@ class Catalogue:
         """Put a verified file into the store; harmless where it is there already."""
         ref = self._contents(name, checksums)
         try:
-            await self._store.put_file(ref, path, if_absent=True)
+            await self._store.put_file(path, ref, if_absent=True)
         except AlreadyExists:
-            if (await self._store.stat(ref)).size != checksums.size:
-                await self._store.put_file(ref, path)
+            try:
+                await self._store.stat(ref)
+            except ChecksumMismatch:
+                await self._store.put_file(path, ref)
         entry = {"name": name, "key": ref.key, "sha1": checksums.sha1, "sha256": ref.sha256, "size": ref.size}
-        await self._store.put_bytes(self._index(name), json.dumps(entry).encode())
+        await self._store.put_bytes(json.dumps(entry).encode(), self._index(name))
         _logger.info("reference published", extra={"fields": {"file": name, "bytes": ref.size, "key": ref.key}})
         return self._remember(Published(name, checksums.sha1, ref))
 

@@ -20,11 +20,11 @@ class ObjectRef:
 class ReferenceStore(Protocol):
     """A bucket where objects appear whole or not at all, and can be created conditionally."""
 
-    async def put_file(self, ref: ObjectRef, path: Path, *, if_absent: bool = False) -> ObjectRef:
+    async def put_file(self, path: Path, to: ObjectRef, *, if_absent: bool = False) -> ObjectRef:
         """Store a file; AlreadyExists where `if_absent` and there is one."""
         ...
 
-    async def put_bytes(self, ref: ObjectRef, content: bytes, *, if_absent: bool = False) -> ObjectRef:
+    async def put_bytes(self, data: bytes, to: ObjectRef, *, if_absent: bool = False) -> ObjectRef:
         """Store some bytes; AlreadyExists where `if_absent` and there are some."""
         ...
 
@@ -33,13 +33,13 @@ class ReferenceStore(Protocol):
         ...
 
     async def stat(self, ref: ObjectRef) -> ObjectRef:
-        """What the store knows of an object; ObjectNotFound where there is none."""
+        """What the store knows; ObjectNotFound where there is no object, ChecksumMismatch where it is another one."""
         ...
 
     async def delete(self, ref: ObjectRef) -> None:
         """Remove an object; nothing where there is none."""
         ...
 
-    async def ping(self) -> None:
+    async def ping(self, bucket: str) -> None:
         """Return where the store answers; StoreUnavailable otherwise."""
         ...

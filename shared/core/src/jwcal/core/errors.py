@@ -18,10 +18,11 @@ JwcalError
 │   └── InvalidParameter
 ├── RefusedCorrection     the correction would destroy the data it is meant to mend
 ├── OutputError           a product cannot be written
-├── StorageError          the object store cannot do what was asked
-│   ├── ObjectNotFound        there is no such object
-│   ├── AlreadyExists         there is one already, and there must be none
-│   └── StoreUnavailable      the store does not answer
+├── StorageError          the object store did not do what was asked of it
+│   ├── ObjectNotFound        no object has this key
+│   ├── AlreadyExists         an object has this key, and none was to be replaced
+│   ├── ChecksumMismatch      contents are not those that were written or announced
+│   └── StoreUnavailable      no answer, or none but a request to come back later
 ├── HookError             a user's hook failed
 └── Cancelled             stopped on request
 
@@ -181,28 +182,35 @@ class OutputError(JwcalError):
 
 
 class StorageError(JwcalError):
-    """The object store cannot do what was asked."""
+    """The object store did not do what was asked of it."""
 
     reason = "STORAGE_FAILURE"
-    grpc_code = "INTERNAL"
+    grpc_code = "FAILED_PRECONDITION"
 
 
 class ObjectNotFound(StorageError):
-    """There is no object of this key."""
+    """No object has this key, or this version of it."""
 
     reason = "OBJECT_NOT_FOUND"
     grpc_code = "NOT_FOUND"
 
 
 class AlreadyExists(StorageError):
-    """An object that must be new is there already."""
+    """An object has this key, and none was to be replaced."""
 
-    reason = "ALREADY_EXISTS"
+    reason = "OBJECT_EXISTS"
     grpc_code = "ALREADY_EXISTS"
 
 
+class ChecksumMismatch(StorageError):
+    """Contents are not those that were written or announced."""
+
+    reason = "CHECKSUM_MISMATCH"
+    grpc_code = "DATA_LOSS"
+
+
 class StoreUnavailable(StorageError):
-    """The store does not answer."""
+    """The store does not answer, or only asks to come back later."""
 
     reason = "STORE_UNAVAILABLE"
     grpc_code = "UNAVAILABLE"
