@@ -14,7 +14,7 @@ from jwcal.core.executor import CancelToken, PlannedStep, execute, through
 from jwcal.core.logs import logged
 from jwcal.core.products.read import ExposureFile, open_exposure
 from jwcal.core.products.write import check_directory
-from jwcal.core.references.best import ReferenceFinder, default_context
+from jwcal.core.references.best import CrdsLibrary, ReferenceFinder
 from jwcal.core.references.geometry import Subarray
 from jwcal.core.references.load import CrdsReferences, ReferenceCache
 from jwcal.core.scratch import Scratch
@@ -103,7 +103,8 @@ def run(
     check_directory(directory)
     chosen = plan_name(plan, exposure)
     official = OFFICIAL_PIPELINES[chosen]
-    in_context = context or default_context()
+    finder = finder or CrdsLibrary()
+    in_context = context or finder.default_context()
     steps, pipeline_parameters = plan_run(
         chosen,
         official,
@@ -178,7 +179,7 @@ def _references(
     context: str,
     overrides: Mapping[str, str],
     cache: ReferenceCache,
-    finder: ReferenceFinder | None,
+    finder: ReferenceFinder,
 ) -> CrdsReferences:
     active = [step for step in steps if not step.params.skip]
     kinds = tuple({kind for step in active for kind in step.definition.references})

@@ -27,6 +27,10 @@ FAILURES = (Exception, SystemExit)
 class ReferenceFinder(Protocol):
     """Who knows the rules and has the files."""
 
+    def default_context(self) -> str:
+        """The context for who names none."""
+        ...
+
     def recommendations(self, metadata: Metadata, types: Iterable[str], context: str) -> dict[str, str | None]:
         """The plain answers by type: a file name, ``N/A``, or ``NOT FOUND ...``."""
         ...
@@ -38,6 +42,10 @@ class ReferenceFinder(Protocol):
 
 class CrdsLibrary:
     """The finder of a single machine: the ``crds`` library in this process, as its environment says."""
+
+    def default_context(self) -> str:
+        """``CRDS_CONTEXT``, else the server's or the cache's own."""
+        return default_context()
 
     def recommendations(self, metadata: Metadata, types: Iterable[str], context: str) -> dict[str, str | None]:
         """By the mappings in the library's cache."""
