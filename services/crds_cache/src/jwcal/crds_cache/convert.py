@@ -6,13 +6,11 @@ from collections.abc import Iterable, Mapping
 from jwcal.api.product.v1 import product_pb2
 from jwcal.api.reference.v1 import reference_pb2 as pb
 from jwcal.core.errors import InvalidParameter
-from jwcal.core.references.best import NOT_APPLICABLE
+from jwcal.core.references.best import NOT_APPLICABLE, NOT_FOUND, names_a_file
 from jwcal.crds_cache.builds import Build
 from jwcal.crds_cache.contexts import Context
 from jwcal.crds_cache.publishing import Published
 from jwcal.crds_cache.store import ObjectRef
-
-NOT_FOUND = "NOT FOUND"
 
 
 def types_of(names: Iterable[str]) -> tuple[str, ...]:
@@ -26,17 +24,12 @@ def types_of(names: Iterable[str]) -> tuple[str, ...]:
 
 def files_of(answers: Mapping[str, str | None]) -> tuple[str, ...]:
     """The files that answers name."""
-    return tuple(sorted({answer for answer in answers.values() if answer is not None and is_file(answer)}))
-
-
-def is_file(answer: str) -> bool:
-    """Whether an answer of the rules names a file."""
-    return answer != NOT_APPLICABLE and not answer.startswith(NOT_FOUND)
+    return tuple(sorted({answer for answer in answers.values() if names_a_file(answer)}))
 
 
 def reference(reftype: str, answer: str | None, published: Published | None) -> pb.Reference:
     """One answer; `published` is None where only names are wanted."""
-    if answer is None or not is_file(answer):
+    if not names_a_file(answer):
         if answer is not None and answer.startswith(NOT_FOUND):
             return pb.Reference(type=reftype, not_found=answer.removeprefix(NOT_FOUND).strip() or "no rule matches")
         return pb.Reference(type=reftype, file=NOT_APPLICABLE)

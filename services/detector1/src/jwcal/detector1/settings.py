@@ -8,7 +8,7 @@ from jwcal.core.errors import UnknownParameter
 from jwcal.core.executor import PlannedStep, plan_steps
 from jwcal.core.metadata import Metadata
 from jwcal.core.parameters import PIPELINE, Overrides, build, class_aliases, merge, read_file
-from jwcal.core.references.best import CrdsLibrary, ReferenceFinder
+from jwcal.core.references.best import CrdsLibrary, ReferenceFinder, names_a_file
 from jwcal.core.step import StepDefinition, StepParameters, get_step, load_steps
 from jwcal.detector1.plans import PLANS
 
@@ -36,7 +36,7 @@ def crds_parameters(
     of_steps: list[Overrides] = []
     of_pipeline: list[Overrides] = []
     for reftype, answer in finder.recommendations(metadata, wanted, context).items():
-        if answer is None or answer == "N/A" or answer.startswith("NOT FOUND"):
+        if not names_a_file(answer):
             continue
         found = read_file(finder.locate(answer, context), aliases)
         if wanted[reftype] == PIPELINE:

@@ -12,13 +12,14 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeGuard
 from urllib.error import HTTPError, URLError
 
 from jwcal.core.errors import MissingReference, ReferenceServerUnavailable
 from jwcal.core.metadata import Metadata
 
 NOT_APPLICABLE = "N/A"
+NOT_FOUND = "NOT FOUND"
 OFFLINE_SERVER = "https://crds-serverless-mode.stsci.edu"
 FAILURES = (Exception, SystemExit)
 """What the library raises: many kinds for one cause, and SystemExit where its cache has no configuration."""
@@ -107,8 +108,8 @@ def best_references(
     answers = (finder or CrdsLibrary()).recommendations(metadata, types, context)
     best: dict[str, str] = {}
     for reftype, answer in answers.items():
-        if answer is not None and answer != NOT_APPLICABLE and answer.startswith("NOT FOUND"):
-            raise missing(reftype, context, metadata, answer.removeprefix("NOT FOUND").strip())
+        if answer is not None and answer != NOT_APPLICABLE and answer.startswith(NOT_FOUND):
+            raise missing(reftype, context, metadata, answer.removeprefix(NOT_FOUND).strip())
         best[reftype] = NOT_APPLICABLE if answer is None else answer
     return best
 
@@ -143,7 +144,7 @@ def recommendations_for(header: Mapping[str, str], types: Iterable[str], context
     answers: dict[str, str | None] = {}
     for reftype in wanted:
         answer = str(raw.get(reftype, raw.get(reftype.upper(), "NOT FOUND no such type")))
-        answers[reftype] = NOT_APPLICABLE if "n/a" in answer.lower() and answer.startswith("NOT FOUND") else answer
+        answers[reftype] = NOT_APPLICABLE if "n/a" in answer.lower() and answer.startswith(NOT_FOUND) else answer
     return answers
 
 
@@ -186,6 +187,11 @@ def failure_of(error: BaseException) -> type[MissingReference]:
 def cause_of(error: BaseException) -> str:
     """What the library says went wrong."""
     return str(error.__context__ or error) if isinstance(error, SystemExit) else str(error)
+
+
+def names_a_file(answer: str | None) -> TypeGuard[str]:
+    """Whether an answer of the rules names a file: not that none is needed, not that no rule matches."""
+    return answer is not None and answer != NOT_APPLICABLE and not answer.startswith(NOT_FOUND)
 
 
 def is_offline() -> bool:

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import pprint
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -171,6 +172,30 @@ def manifest(cache: Path) -> dict[str, str]:
     """SHA-1 of references by name, as a cache states them; empty for one that does not."""
     file = cache / "config" / _OBSERVATORY / "reference_sha1.json"
     return dict(json.loads(file.read_text())) if file.exists() else {}
+
+
+def offline_configuration(context: str) -> dict[str, str]:
+    """What the library wants in ``config/jwst`` of a cache without a server, by file name; `context` is its default."""
+    contexts = ("edit_context", "effective_context", "latest_context", "operational_context")
+    server = dict.fromkeys(contexts, context) | {
+        "bad_files": "",
+        "bad_files_list": [],
+        "connected": False,
+        "context_history": [],
+        "crds_version": {"str": "14.0.0"},
+        "effective_mode": "local",
+        "force_remote_mode": False,
+        "last_synced": "2024-04-01 00:00:00.000000",
+        "mapping_url": {"checked": "", "unchecked": ""},
+        "observatory": _OBSERVATORY,
+        "reference_url": {"checked": "", "unchecked": ""},
+        "status": "cache",
+    }
+    return {
+        "server_config": pprint.pformat(server) + "\n",
+        "bad_files.txt": "\n",
+        "ref_cache_subdir_mode": "instrument\n",
+    }
 
 
 def _instrument(context: str, instrument: str) -> Any:

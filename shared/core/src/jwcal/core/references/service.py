@@ -13,7 +13,7 @@ from jwcal.api.reference.v1 import reference_pb2 as pb
 from jwcal.api.reference.v1.reference_pb2_grpc import ReferenceServiceStub
 from jwcal.core.errors import MissingReference, ReferenceServerUnavailable
 from jwcal.core.metadata import Metadata
-from jwcal.core.references.best import NOT_APPLICABLE, selection_header
+from jwcal.core.references.best import NOT_APPLICABLE, NOT_FOUND, selection_header
 from jwcal.core.references.node_cache import CachedFile, HeldFile, NodeCache
 
 Bring = Callable[[ProductRef, Path], None]
@@ -86,7 +86,7 @@ class ServiceReferences:
 
 
 def _plain(found: pb.Reference) -> str:
-    return f"NOT FOUND {found.not_found}" if found.not_found else found.file or NOT_APPLICABLE
+    return f"{NOT_FOUND} {found.not_found}" if found.not_found else found.file or NOT_APPLICABLE
 
 
 def _failure(error: grpc.RpcError, context: str) -> MissingReference:
