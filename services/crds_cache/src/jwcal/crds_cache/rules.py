@@ -8,6 +8,7 @@ import asyncio
 import logging
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -95,6 +96,7 @@ class Rules:
 
 def _begin(cache: Path, server: str) -> None:
     """In the process: point the library at its cache and server."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; the service decides when to end
     threading.Thread(target=_end_with_parent, daemon=True).start()
     for name in [name for name in os.environ if name.startswith("CRDS_")]:
         del os.environ[name]
