@@ -12,6 +12,7 @@ import pytest
 
 from jwcal.crds_cache.rules import Rules
 from tests.builders import CONTEXT, write_crds_cache
+from tests.crds_server import serving
 
 ROOT = Path(__file__).parents[3]
 PROGRAM = """
@@ -41,6 +42,20 @@ def test_a_library_process_that_was_killed_is_replaced(tmp_path: Path) -> None:
             assert answers == [CONTEXT] * 5
 
     asyncio.run(scenario())
+
+
+def test_a_call_that_waits_for_a_server_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    with serving(write_crds_cache(tmp_path / "served", {"refpix": "N/A"})) as server:
+        server.gate.clear()
+
+        async def scenario() -> None:
+            async with Rules(tmp_path / "crds", server.url) as rules:
+                waiting = asyncio.create_task(rules.files(CONTEXT, "NIRCAM", ()))
+                while not server.downloads:
+                    await asyncio.sleep(0.01)  # the server runs in threads: it tells no loop
+            await asyncio.gather(waiting, return_exceptions=True)
+
+        asyncio.run(asyncio.wait_for(scenario(), 60))
 
 
 def test_the_environment_of_the_service_does_not_decide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

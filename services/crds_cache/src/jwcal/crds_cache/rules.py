@@ -5,6 +5,7 @@ state of the process: one process does one call after the other, and the service
 """
 
 import asyncio
+import contextlib
 import logging
 import multiprocessing
 import os
@@ -16,7 +17,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import TypeVar, TypeVarTuple
 
-from jwcal.core.errors import MissingKeyword
+from jwcal.core.errors import Cancelled, MissingKeyword
 from jwcal.core.references import best, contents
 from jwcal.core.references.contents import CataloguedFile
 
@@ -38,13 +39,18 @@ class Rules:
 
     def __init__(self, cache: Path, server: str) -> None:
         self._settings = (cache, server)
-        self._pool = self._new_pool()
+        self._closed = False
+        self._begin()
 
     async def __aenter__(self) -> "Rules":
-        await self._ask(os.getpid)  # so that a process is there before the first request
+        await asyncio.wrap_future(self._started)  # a process is there before the first request
         return self
 
     async def __aexit__(self, *exception: object) -> None:
+        self._closed = True
+        if self._started.done() and self._started.exception() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._started.result(), signal.SIGKILL)  # it may wait for a server without end
         await asyncio.to_thread(self._pool.shutdown, cancel_futures=True)
 
     async def default_context(self) -> str:
@@ -76,9 +82,11 @@ class Rules:
         try:
             return await loop.run_in_executor(self._pool, function, *arguments)
         except BrokenProcessPool:
+            if self._closed:
+                raise Cancelled("the service stops") from None
             _logger.warning("rules process restarted")
             if self._pool_is_broken():
-                self._pool = self._new_pool()
+                self._begin()
             return await loop.run_in_executor(self._pool, function, *arguments)
 
     def _pool_is_broken(self) -> bool:
@@ -88,10 +96,10 @@ class Rules:
             return True
         return False  # somebody else has replaced it
 
-    def _new_pool(self) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(
-            1, mp_context=multiprocessing.get_context("spawn"), initializer=_begin, initargs=self._settings
-        )
+    def _begin(self) -> None:
+        spawning = multiprocessing.get_context("spawn")
+        self._pool = ProcessPoolExecutor(1, mp_context=spawning, initializer=_begin, initargs=self._settings)
+        self._started = self._pool.submit(os.getpid)
 
 
 def _begin(cache: Path, server: str) -> None:
