@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OFFICIAL := .venv-official
-PACKAGES := shared/api shared/core shared/observatory shared/client \
+PACKAGES := shared/api shared/core shared/observatory shared/client services/crds_cache \
 	services/detector1 services/stage2 services/stage3 services/orchestrator
 READY := $(VENV)/.ready
 

@@ -1,14 +1,16 @@
 """A CRDS server on loopback that offers what a CRDS cache holds: the JSON-RPC calls and downloads of the real one."""
 
 import ast
+import fnmatch
 import hashlib
+import io
 import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 
 class CrdsServer(ThreadingHTTPServer):
@@ -27,6 +29,14 @@ class CrdsServer(ThreadingHTTPServer):
         self.downloads: list[str] = []
         self.damaged: set[str] = set()
         """Files that lose their last byte on the way."""
+        self.mends = False
+        """Whether a damaged file comes whole the next time."""
+        self.failing: int | None = None
+        """Status that downloads are refused with."""
+        self.gate = threading.Event()
+        """Downloads wait for it."""
+        self.gate.set()
+        self._sha1: dict[Path, str] = {}
 
     @property
     def url(self) -> str:
@@ -44,15 +54,22 @@ class CrdsServer(ThreadingHTTPServer):
             return self.config["operational_context"]
         if method == "get_mapping_names":
             return [name for name in self.files if name.endswith("map")]
+        if method == "list_mappings":
+            return sorted(name for name in self.files if fnmatch.fnmatch(name, params[1]))
         if method in ("get_reference_url", "get_mapping_url", "get_url"):
             return f"{self.url}/{params[1]}"
         raise NotImplementedError(method)
 
     def _facts(self) -> dict[str, dict[str, str]]:
         return {
-            name: {"size": str(path.stat().st_size), "sha1sum": hashlib.sha1(path.read_bytes()).hexdigest()}
-            for name, path in self.files.items()
+            name: {"size": str(path.stat().st_size), "sha1sum": self._digest(path)} for name, path in self.files.items()
         }
+
+    def _digest(self, path: Path) -> str:
+        if path not in self._sha1:
+            with path.open("rb") as file:
+                self._sha1[path] = hashlib.file_digest(file, "sha1").hexdigest()
+        return self._sha1[path]
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -66,7 +83,8 @@ class _Handler(BaseHTTPRequestHandler):
             result = self.server.answer(call["method"], call["params"])
         except NotImplementedError as problem:
             error = {"code": -32601, "message": f"no such method: {problem}"}
-        self._send(json.dumps({"id": call["id"], "error": error, "result": result}).encode())
+        answer = json.dumps({"id": call["id"], "error": error, "result": result}).encode()
+        self._send(io.BytesIO(answer), len(answer))
 
     def do_GET(self) -> None:
         name = self.path.rsplit("/", 1)[-1]
@@ -74,14 +92,25 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_error(404)
             return
         self.server.downloads.append(name)
-        content = self.server.files[name].read_bytes()
-        self._send(content[:-1] if name in self.server.damaged else content)
+        self.server.gate.wait()
+        if self.server.failing is not None:
+            self.send_error(self.server.failing)
+            return
+        path = self.server.files[name]
+        damaged = name in self.server.damaged
+        if damaged and self.server.mends:
+            self.server.damaged.remove(name)
+        with path.open("rb") as content:
+            self._send(content, path.stat().st_size - damaged)
 
-    def _send(self, content: bytes) -> None:
+    def _send(self, content: BinaryIO, size: int) -> None:
         self.send_response(200)
-        self.send_header("Content-Length", str(len(content)))
+        self.send_header("Content-Length", str(size))
         self.end_headers()
-        self.wfile.write(content)
+        while size > 0:
+            chunk = content.read(min(size, 1 << 18))
+            self.wfile.write(chunk)
+            size -= len(chunk)
 
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing."""
@@ -96,6 +125,7 @@ def serving(directory: Path) -> Iterator[CrdsServer]:
     try:
         yield server
     finally:
+        server.gate.set()
         server.shutdown()
         server.server_close()
         thread.join()

@@ -80,5 +80,5 @@ def test_a_server_that_does_not_answer_is_named(tmp_path: Path) -> None:
     with serving(write_crds_cache(tmp_path / "served", {"gain": "N/A"})) as server:
         gone = server.url
     found = ask(tmp_path / "cache", gone)
-    assert found["reason"] == "MISSING_REFERENCE"
+    assert found["reason"] == "REFERENCE_SERVER_UNAVAILABLE"
     assert "CRDS_SERVER_URL" in found["message"]

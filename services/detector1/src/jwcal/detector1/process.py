@@ -14,7 +14,7 @@ from jwcal.core.executor import CancelToken, PlannedStep, execute, through
 from jwcal.core.logs import logged
 from jwcal.core.products.read import ExposureFile, open_exposure
 from jwcal.core.products.write import check_directory
-from jwcal.core.references.best import default_context
+from jwcal.core.references.best import CrdsLibrary, ReferenceFinder
 from jwcal.core.references.geometry import Subarray
 from jwcal.core.references.load import CrdsReferences, ReferenceCache
 from jwcal.core.scratch import Scratch
@@ -69,6 +69,7 @@ def run(
     on_event: Listener = ignore,
     cancel: CancelToken | None = None,
     cache: ReferenceCache | None = None,
+    finder: ReferenceFinder | None = None,
 ) -> RunResult:
     """Calibrate one exposure: ``_uncal.fits`` to ``_rate.fits`` and ``_rateints.fits``.
 
@@ -84,6 +85,8 @@ def run(
         Stop after this step; the ramp so far is written.
     memory_limit
         Bytes; a larger exposure is worked from a scratch file, with identical results.
+    finder
+        Who knows the rules and has the files; the ``crds`` library in this process when None.
 
     Raises
     ------
@@ -100,7 +103,8 @@ def run(
     check_directory(directory)
     chosen = plan_name(plan, exposure)
     official = OFFICIAL_PIPELINES[chosen]
-    in_context = context or default_context()
+    finder = finder or CrdsLibrary()
+    in_context = context or finder.default_context()
     steps, pipeline_parameters = plan_run(
         chosen,
         official,
@@ -111,10 +115,11 @@ def run(
         skip=skip,
         save_steps=save_steps,
         use_crds_parameters=use_crds_parameters,
+        finder=finder,
     )
     _check_overrides(overrides or {}, steps)
     steps = through(steps, only_through)
-    references = _references(exposure, steps, in_context, overrides or {}, cache or shared_cache)
+    references = _references(exposure, steps, in_context, overrides or {}, cache or shared_cache, finder)
     opened = time.perf_counter()
 
     scratch = Scratch(memory_limit)
@@ -174,11 +179,14 @@ def _references(
     context: str,
     overrides: Mapping[str, str],
     cache: ReferenceCache,
+    finder: ReferenceFinder,
 ) -> CrdsReferences:
     active = [step for step in steps if not step.params.skip]
     kinds = tuple({kind for step in active for kind in step.definition.references})
     target = Subarray.of_exposure(exposure.metadata, exposure.planes["SCI"].shape)
-    return CrdsReferences(exposure.metadata, kinds, target, context=context, cache=cache, overrides=dict(overrides))
+    return CrdsReferences(
+        exposure.metadata, kinds, target, context=context, cache=cache, overrides=dict(overrides), finder=finder
+    )
 
 
 def _check_overrides(overrides: Mapping[str, str], steps: tuple[PlannedStep, ...]) -> None:

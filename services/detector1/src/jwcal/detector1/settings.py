@@ -8,7 +8,7 @@ from jwcal.core.errors import UnknownParameter
 from jwcal.core.executor import PlannedStep, plan_steps
 from jwcal.core.metadata import Metadata
 from jwcal.core.parameters import PIPELINE, Overrides, build, class_aliases, merge, read_file
-from jwcal.core.references.best import locate, recommendations
+from jwcal.core.references.best import CrdsLibrary, ReferenceFinder, names_a_file
 from jwcal.core.step import StepDefinition, StepParameters, get_step, load_steps
 from jwcal.detector1.plans import PLANS
 
@@ -26,17 +26,19 @@ def definitions() -> dict[str, StepDefinition]:
     return {name: get_step(name) for plan in PLANS.values() for name in plan}
 
 
-def crds_parameters(steps: Sequence[StepDefinition], official: str, metadata: Metadata, context: str) -> Overrides:
+def crds_parameters(
+    steps: Sequence[StepDefinition], official: str, metadata: Metadata, context: str, finder: ReferenceFinder
+) -> Overrides:
     """Parameters of the context's ``pars-*`` references for these steps and their pipeline, whose reference wins."""
     pipeline_type = f"pars-{_PIPELINE_CLASSES[official].lower()}"
     wanted = {definition.pars_type: definition.name for definition in steps} | {pipeline_type: PIPELINE}
     aliases = class_aliases(steps)
     of_steps: list[Overrides] = []
     of_pipeline: list[Overrides] = []
-    for reftype, answer in recommendations(metadata, wanted, context).items():
-        if answer is None or answer == "N/A" or answer.startswith("NOT FOUND"):
+    for reftype, answer in finder.recommendations(metadata, wanted, context).items():
+        if not names_a_file(answer):
             continue
-        found = read_file(locate(answer, context), aliases)
+        found = read_file(finder.locate(answer, context), aliases)
         if wanted[reftype] == PIPELINE:
             of_pipeline.append(found)
         else:
@@ -55,6 +57,7 @@ def plan_run(
     skip: Sequence[str],
     save_steps: bool,
     use_crds_parameters: bool,
+    finder: ReferenceFinder | None = None,
 ) -> tuple[tuple[PlannedStep, ...], dict[str, Any]]:
     """The plan's steps with their parameters, and the parameters of the pipeline itself.
 
@@ -67,7 +70,9 @@ def plan_run(
     names = PLANS[plan]
     chosen = [known[name] for name in names]
     aliases = class_aliases(known.values())
-    from_crds = crds_parameters(chosen, official, metadata, context) if use_crds_parameters else {}
+    from_crds: Overrides = {}
+    if use_crds_parameters:
+        from_crds = crds_parameters(chosen, official, metadata, context, finder or CrdsLibrary())
     from_files = [read_file(path, aliases) for path in parameter_files]
     explicit = {step: dict(values) for step, values in parameters.items()}
     for source in (*from_files, explicit):

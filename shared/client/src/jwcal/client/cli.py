@@ -176,6 +176,51 @@ def bestrefs(
     return best_references(file, context=context, plan=plan, as_json=as_json)
 
 
+@refs.command()
+@reported
+def bundle(
+    instrument: Annotated[str, typer.Option("--instrument", metavar="I", help="Such as NIRCAM.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="The bundle, such as nircam.tar.")],
+    context: Context = None,
+    headers: Annotated[
+        list[Path] | None,
+        typer.Option("--header", metavar="FILE", help="Only what this exposure gets. Repeatable; else everything."),
+    ] = None,
+    as_json: Json = False,
+) -> int:
+    """Write the rules of a context and an instrument's references to one file, for machines without a CRDS server."""
+    from jwcal.client.bundle_command import make_bundle
+
+    return make_bundle(output, context=context, instrument=instrument, exposures=headers or [], as_json=as_json)
+
+
+@refs.command()
+@reported
+def load(
+    source: Annotated[Path, typer.Argument(metavar="BUNDLE", help="From 'jwcal refs bundle'.")],
+    into: Annotated[
+        Path | None, typer.Option("--into", metavar="DIR", help="CRDS cache, made or added to; else CRDS_PATH.")
+    ] = None,
+    as_json: Json = False,
+) -> int:
+    """Unpack a bundle into a CRDS cache, every file verified. The service of references can serve that offline."""
+    from jwcal.client.bundle_command import load as load_bundle
+
+    return load_bundle(source, into=into, as_json=as_json)
+
+
+@refs.command()
+@reported
+def verify(
+    source: Annotated[Path, typer.Argument(metavar="PATH", help="A bundle, or the directory of a CRDS cache.")],
+    as_json: Json = False,
+) -> int:
+    """Check every file against its checksum. Exit status 1 where one is damaged."""
+    from jwcal.client.bundle_command import verify as verify_files
+
+    return verify_files(source, as_json=as_json)
+
+
 @app.command()
 @reported
 def simulate(

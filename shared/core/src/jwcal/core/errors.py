@@ -8,7 +8,11 @@ JwcalError
 │   └── InvalidData           array shapes or contents do not fit
 ├── ReferenceFailure      a calibration reference cannot be used
 │   ├── MissingReference      the context offers none, or it cannot be fetched
-│   └── InvalidReference      it is there, and it is wrong (checksum, shape, contents)
+│   │   └── ReferenceServerUnavailable    who could fetch it does not answer
+│   ├── InvalidReference      it is there, and it is wrong (checksum, shape, contents)
+│   ├── UnknownContext        no such context, here or at the server
+│   ├── UnknownBuild          no such build, or none that a context belongs to
+│   └── ReferenceCacheFull    no room that is not in use
 ├── ParameterError        what was asked for is not possible
 │   ├── UnknownParameter
 │   └── InvalidParameter
@@ -136,6 +140,36 @@ class InvalidReference(ReferenceFailure):
     """A reference exists and is wrong: checksum, shape or contents."""
 
     reason = "INVALID_REFERENCE"
+
+
+class ReferenceServerUnavailable(MissingReference):
+    """A reference or a rule has to be fetched, and the server does not answer."""
+
+    reason = "REFERENCE_SERVER_UNAVAILABLE"
+    grpc_code = "UNAVAILABLE"
+    retryable = True
+
+
+class UnknownContext(ReferenceFailure):
+    """There is no context of this name, here or at the server."""
+
+    reason = "UNKNOWN_CONTEXT"
+    grpc_code = "NOT_FOUND"
+
+
+class UnknownBuild(ReferenceFailure):
+    """The table of builds has none of this name, or none for a context."""
+
+    reason = "UNKNOWN_BUILD"
+    grpc_code = "NOT_FOUND"
+
+
+class ReferenceCacheFull(ReferenceFailure):
+    """A reference does not fit into the cache beside those in use."""
+
+    reason = "REFERENCE_CACHE_FULL"
+    grpc_code = "RESOURCE_EXHAUSTED"
+    retryable = True
 
 
 class ParameterError(JwcalError):

@@ -5,11 +5,11 @@ operations.
 """
 
 import hashlib
-import pprint
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from jwcal.core.references.contents import offline_configuration
 from jwcal.observatory.files import replaced
 from jwcal.observatory.modes import MODES
 from jwcal.observatory.reference_catalogue import PARKEYS, TYPE, catalogue, selection
@@ -115,10 +115,8 @@ def write_mappings(crds: Path) -> None:
         )
     for name, text in texts.items():
         _write(crds / "mappings" / "jwst" / name, text)
-    config = crds / "config" / "jwst"
-    _write(config / "server_config", pprint.pformat(_server_config()) + "\n")
-    _write(config / "bad_files.txt", "\n")
-    _write(config / "ref_cache_subdir_mode", "instrument\n")
+    for name, text in offline_configuration(CODE_DEFAULTS).items():
+        _write(crds / "config" / "jwst" / name, text)
 
 
 def _kinds() -> list[tuple[str, str]]:
@@ -180,27 +178,6 @@ def _mapping(name: str, header: Mapping[str, Any], selector: str) -> str:
     plain = "\n".join(["header = {", *lines, "}", "", f"selector = {selector}", ""])
     checksum = f"    'sha1sum' : {hashlib.sha1(plain.encode()).hexdigest()!r},\n"
     return plain.replace("\n}\n", f"\n{checksum}}}\n", 1)
-
-
-def _server_config() -> dict[str, Any]:
-    return {
-        "bad_files": "",
-        "bad_files_list": [],
-        "connected": False,
-        "context_history": [],
-        "crds_version": {"str": "14.0.0"},
-        "edit_context": CODE_DEFAULTS,
-        "effective_context": CODE_DEFAULTS,
-        "effective_mode": "local",
-        "force_remote_mode": False,
-        "last_synced": "2024-04-01 00:00:00.000000",
-        "latest_context": CODE_DEFAULTS,
-        "mapping_url": {"checked": "", "unchecked": ""},
-        "observatory": "jwst",
-        "operational_context": CODE_DEFAULTS,
-        "reference_url": {"checked": "", "unchecked": ""},
-        "status": "cache",
-    }
 
 
 def _write(path: Path, text: str) -> None:

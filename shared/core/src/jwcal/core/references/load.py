@@ -19,7 +19,7 @@ from astropy.io import fits
 
 from jwcal.core.errors import InvalidReference, MissingReference
 from jwcal.core.metadata import Metadata
-from jwcal.core.references.best import NOT_APPLICABLE, best_references, locate
+from jwcal.core.references.best import NOT_APPLICABLE, CrdsLibrary, ReferenceFinder, best_references
 from jwcal.core.references.geometry import Subarray
 from jwcal.core.references.types import AnyReference, Reference
 
@@ -161,15 +161,17 @@ class CrdsReferences:
         context: str,
         cache: ReferenceCache,
         overrides: dict[str, str] | None = None,
+        finder: ReferenceFinder | None = None,
     ) -> None:
         self._metadata = metadata
+        self._finder = finder or CrdsLibrary()
         self.target = target
         """The frame that references are cut to; None leaves them as they are."""
         self._cache = cache
         self.context = context
         self.overrides = dict(overrides or {})
         wanted = [kind.reftype for kind in kinds if kind.reftype not in self.overrides]
-        self.names = best_references(metadata, wanted, context) if wanted else {}
+        self.names = best_references(metadata, wanted, context, self._finder) if wanted else {}
         """File name or ``N/A`` by type."""
         self.used: dict[str, str] = {}
         """What steps asked for: the R_* keyword's value by type."""
@@ -180,7 +182,7 @@ class CrdsReferences:
             value = self.overrides[reftype]
             return None if value.upper() == NOT_APPLICABLE else Path(value)
         name = self.names.get(reftype, NOT_APPLICABLE)
-        return None if name == NOT_APPLICABLE else locate(name, self.context)
+        return None if name == NOT_APPLICABLE else self._finder.locate(name, self.context)
 
     def load(self, kind: type[AnyReference], *, note: bool = True) -> AnyReference | None:
         """The decoded reference; None for N/A.  `note` records it among those used."""

@@ -48,11 +48,16 @@ class GetBestReferencesRequest(_message.Message):
     CONTEXT_FIELD_NUMBER: _builtins.int
     HEADER_FIELD_NUMBER: _builtins.int
     TYPES_FIELD_NUMBER: _builtins.int
+    NAMES_ONLY_FIELD_NUMBER: _builtins.int
     context: _builtins.str
     """Context, such as "jwst_1303.pmap"; empty for the default one."""
+    names_only: _builtins.bool
+    """Only names are wanted: nothing is fetched, and references have no object and no checksum."""
     @_builtins.property
     def header(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """The keywords of the exposure that the choice goes by, such as {"INSTRUME": "NIRCAM"}; others are ignored."""
+        """The keywords of the exposure that the choice goes by, such as {"INSTRUME": "NIRCAM"} or
+        {"META.INSTRUMENT.NAME": "NIRCAM"}; others are ignored.
+        """
 
     @_builtins.property
     def types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -64,10 +69,11 @@ class GetBestReferencesRequest(_message.Message):
         context: _builtins.str = ...,
         header: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         types: _abc.Iterable[_builtins.str] | None = ...,
+        names_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "header", b"header", "types", b"types"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "header", b"header", "names_only", b"names_only", "types", b"types"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -83,15 +89,18 @@ class Reference(_message.Message):
     FILE_FIELD_NUMBER: _builtins.int
     OBJECT_FIELD_NUMBER: _builtins.int
     SHA1_FIELD_NUMBER: _builtins.int
+    NOT_FOUND_FIELD_NUMBER: _builtins.int
     type: _builtins.str
     """Its type."""
     file: _builtins.str
-    """Name of the file; "N/A" where the context says that none is needed."""
+    """Name of the file; "N/A" where the context says that none is needed; empty where no rule matches."""
     sha1: _builtins.str
     """SHA-1 by which CRDS knows the file."""
+    not_found: _builtins.str
+    """Why there is no file, where no rule matches.  It is for who needs the reference to fail."""
     @_builtins.property
     def object(self) -> _product_pb2.ProductRef:
-        """The file in the object store; not set for "N/A"."""
+        """The file in the object store; not set for "N/A" and where no rule matches."""
 
     def __init__(
         self,
@@ -100,10 +109,11 @@ class Reference(_message.Message):
         file: _builtins.str = ...,
         object: _product_pb2.ProductRef | None = ...,
         sha1: _builtins.str = ...,
+        not_found: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["object", b"object"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["file", b"file", "object", b"object", "sha1", b"sha1", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["file", b"file", "not_found", b"not_found", "object", b"object", "sha1", b"sha1", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,1 @@
+"""Best references: resolved, fetched once, verified, published by checksum."""
