@@ -78,7 +78,7 @@ def fit_ramps(
     `read_noise` is the noise of one group in electrons, `dark` (e-/s) adds to the Poisson variance, `table` holds
     the slope coefficients ``(length, class, group)``, `times` are the integration times (s) of a group by kind of
     ramp, `groups` is (first, end, drop jumps of the first).  `ranges` ``(nints, 4)`` says for each integration which
-    groups ``[first, last)`` are usable somewhere, and which comparators ``[begin, end)`` of `network` sort their
+    groups ``[first, last)`` are usable in most pixels, and which comparators ``[begin, end)`` of `network` sort their
     differences to the median.  `rate` and `rateints` are tuples (slope, error, Poisson variance, read variance, DQ)
     that are filled.
     """
