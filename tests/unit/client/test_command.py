@@ -149,6 +149,7 @@ def test_an_interrupted_run_says_so_and_leaves_nothing(
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # shells let background jobs ignore it
     )
     while not started.exists():
         assert process.poll() is None
