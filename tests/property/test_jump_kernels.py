@@ -41,6 +41,9 @@ def some_ramps(rng: np.random.Generator, shape: tuple[int, int, int, int], odd: 
         groupdq[:, rng.integers(shape[1])] |= np.uint8(DO_NOT_USE)
     if rng.random() < 0.2:
         groupdq[rng.integers(shape[0])] |= np.uint8(DO_NOT_USE)
+    if rng.random() < 0.3:  # a group that only a few pixels can use, as where MIRI's saturated pixels keep more groups
+        most = rng.random(shape[-2:]) < 0.9
+        groupdq[:, rng.integers(shape[1]), most] |= np.uint8(DO_NOT_USE)
     if rng.random() < 0.2:  # a whole group of flags
         groupdq[0, -1] |= _JUMP
     return Ramp(

@@ -37,6 +37,9 @@ def some_ramps(rng: np.random.Generator, shape: tuple[int, int, int, int], **met
         groupdq[:, : rng.integers(shape[1])] |= np.uint8(DO_NOT_USE)
     if rng.random() < 0.5:
         groupdq[:, -1] |= np.uint8(DO_NOT_USE)
+    if rng.random() < 0.3:  # groups that only a few pixels can use, as where MIRI's saturated pixels keep more groups
+        most = rng.random(shape[-2:]) < 0.9
+        groupdq[:, : rng.integers(shape[1]), most] |= np.uint8(DO_NOT_USE)
     tree = {"instrument": {"name": str(rng.choice(["NIRCAM", "MIRI"]))}, "exposure": metadata}
     tree["exposure"] |= {"nframes": 2, "groupgap": 1, "group_time": GROUP_TIME, "frame_time": FRAME_TIME}
     return Ramp(

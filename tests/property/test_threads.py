@@ -195,6 +195,7 @@ def _(rng: np.random.Generator) -> Arguments:
         np.array([3.0, 2.5, 2.0]),
         np.array([2.5, 100.0]),
         np.arange(n),
+        np.arange(0),
         networks.network(n, tuple(range(n))),
         np.zeros(NY, np.int64),
         np.zeros((NINTS, NGROUPS, NY), bool),

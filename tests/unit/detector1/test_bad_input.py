@@ -296,7 +296,11 @@ def test_an_interrupted_run(tmp_path: Path, references: dict[str, str]) -> None:
         "    time.sleep(60)\n    return product\n"
     )
     options = "parameters={'dq_init': {'post_hooks': ['slow_hook:wait']}}"
-    process = a_process(write_uncal(tmp_path), references, options=options, path=str(tmp_path))
+
+    def heed() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # shells let background jobs ignore it
+
+    process = a_process(write_uncal(tmp_path), references, before=heed, options=options, path=str(tmp_path))
     for _ in range(600):
         if (tmp_path / "here").exists() or process.poll() is not None:
             break

@@ -13,7 +13,7 @@ from jwcal.core.blocks import integration_blocks, row_blocks
 from jwcal.core.data import Ramp, RateCube, RateImage, SideProduct
 from jwcal.detector1.kernels import networks, ramp_fit_details
 from jwcal.detector1.kernels import ramp_fit as kernels
-from jwcal.detector1.kernels.flags import planes_with
+from jwcal.detector1.kernels.flags import planes_mostly_with
 from jwcal.detector1.kernels.segments import POWERS
 
 _NO_ZEROFRAME = np.zeros((0, 0, 0), np.float32)
@@ -126,14 +126,14 @@ def slope_coefficients(ngroups: int) -> Float64:
 
 
 def _networks(ramp: Ramp, groups: Groups) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """For each integration the groups usable in some pixel, and where the comparators for their differences lie.
+    """For each integration the groups usable in most pixels, and where the comparators for their differences lie.
 
     No comparators, ``begin == end``, where there are too few groups or too many.
     """
     ranges = np.zeros((ramp.nints, 4), np.int64)
     kept = [networks.network(0, ())]
     places: dict[int, tuple[int, int]] = {}
-    usable = ~planes_with(ramp.groupdq, np.uint8(dqflags.DO_NOT_USE))[:, groups.start : groups.stop]
+    usable = ~planes_mostly_with(ramp.groupdq, np.uint8(dqflags.DO_NOT_USE))[:, groups.start : groups.stop]
     for integration, good in zip(ranges, usable, strict=True):
         used = np.flatnonzero(good)
         first, last = (

@@ -7,6 +7,7 @@ DO_NOT_USE = np.uint8(1)
 SATURATED = np.uint8(2)
 CHARGELOSS = np.uint8(128)
 FLUX_ESTIMATED = np.uint32(1 << 28)
+_ROWS_APART = 16
 
 
 @njit(parallel=True, nogil=True, cache=True, error_model="numpy")
@@ -116,4 +117,21 @@ def planes_with(groupdq, flag):
                         break
                 if not out[i, g]:
                     break
+    return out
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def planes_mostly_with(groupdq, flag):
+    """Which planes ``(nints, ngroups)`` have one of the bits `flag` in most pixels, judged by every sixteenth row."""
+    nints, ngroups, ny, nx = groupdq.shape
+    out = np.empty((nints, ngroups), np.bool_)
+    for i in range(nints):
+        for g in range(ngroups):
+            count, total = 0, 0
+            for y in range((ny // 2) % _ROWS_APART, ny, _ROWS_APART):
+                row = groupdq[i, g, y]
+                for x in range(nx):
+                    count += 1 if (row[x] & flag) != 0 else 0
+                total += nx
+            out[i, g] = 2 * count > total
     return out

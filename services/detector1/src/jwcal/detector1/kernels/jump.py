@@ -113,7 +113,7 @@ def _search(groupdq, row, work, noise, nframes, method, thresholds, y, x, nd):
 
 
 @njit(parallel=True, nogil=True, cache=True, error_model="numpy")
-def find_jumps(data, groupdq, gain, noise, nframes, method, thresholds, spread, usable, network, counts, marked):
+def find_jumps(data, groupdq, gain, noise, nframes, method, thresholds, spread, usable, idle, network, counts, marked):
     """Flag jumps; fills the number of jumps per row and the planes to spread.
 
     Parameters
@@ -125,7 +125,9 @@ def find_jumps(data, groupdq, gain, noise, nframes, method, thresholds, spread, 
     spread
         Range of sizes in sigma that makes neighbours suspicious; empty (0, 0) for none.
     usable
-        The differences, counted through the integrations, that are usable in some pixel; no more than two screens.
+        The differences, counted through the integrations, that are usable in most pixels; fewer than four screen none.
+    idle
+        The others.
     network
         Comparators that sort as many values: all of them (iterative search) or to the median (single pass).
     """
@@ -149,6 +151,7 @@ def find_jumps(data, groupdq, gain, noise, nframes, method, thresholds, spread, 
             screen(
                 differences,
                 usable,
+                idle,
                 network,
                 work,
                 noise[y, x0 : x0 + pixels],

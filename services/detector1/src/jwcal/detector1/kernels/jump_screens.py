@@ -90,11 +90,15 @@ def _screen_largest(differences, usable, network, work, noise, nframes, threshol
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def screen(differences, usable, network, work, noise, nframes, method, thresholds, pixels, suspect):
-    """Set `suspect` for the pixels of a tile that may have jumps, and for those with unusable samples."""
+def screen(differences, usable, idle, network, work, noise, nframes, method, thresholds, pixels, suspect):
+    """Set `suspect` for the pixels of a tile that may have jumps, and for those usable otherwise than most."""
     if usable.size < 4:
         suspect[:] = True
     elif method == ITERATIVE:
         _screen_largest(differences, usable, network, work, noise, nframes, thresholds[2], pixels, suspect)
     else:
         _screen_median(differences, usable, network, work, noise, nframes, thresholds[2], pixels, suspect)
+    for j in range(idle.size):
+        source = differences[idle[j]]
+        for p in range(pixels):
+            suspect[p] |= source[p] == source[p]

@@ -78,7 +78,7 @@ def fit_ramps(
     `read_noise` is the noise of one group in electrons, `dark` (e-/s) adds to the Poisson variance, `table` holds
     the slope coefficients ``(length, class, group)``, `times` are the integration times (s) of a group by kind of
     ramp, `groups` is (first, end, drop jumps of the first).  `ranges` ``(nints, 4)`` says for each integration which
-    groups ``[first, last)`` are usable somewhere, and which comparators ``[begin, end)`` of `network` sort their
+    groups ``[first, last)`` are usable in most pixels, and which comparators ``[begin, end)`` of `network` sort their
     differences to the median.  `rate` and `rateints` are tuples (slope, error, Poisson variance, read variance, DQ)
     that are filled.
     """
@@ -96,6 +96,7 @@ def fit_ramps(
         usable = np.empty(width, np.bool_)
         column = np.empty(used, np.float64)
         work = np.empty((max(used, 2), width), np.float64)
+        steps = np.empty((max(used, 2), width), np.float32)
         classes = np.empty(width, np.int64)
         starts = np.empty(used + 1, np.int64)
         ends = np.empty(used + 1, np.int64)
@@ -122,7 +123,7 @@ def fit_ramps(
                 if end > begin:
                     block = slice(i * ngroups, (i + 1) * ngroups)
                     find_clean(values[block], raw[block], start, stop, first, last, usable[:n], clean[i])
-                    clean_median_rates(values[block], first, last, times[NORMAL], network[begin:end], work, one[:n])
+                    clean_median_rates(values[block], first, last, times[NORMAL], network[begin:end], steps, one[:n])
                 for p in range(n):
                     if not clean[i, p]:
                         one[p] = median_rate(

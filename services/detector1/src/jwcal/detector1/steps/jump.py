@@ -13,7 +13,7 @@ from jwcal.core.references.types import GainReference, ReadnoiseReference
 from jwcal.core.step import Skip, StepParameters, step
 from jwcal.detector1.kernels import jump as kernels
 from jwcal.detector1.kernels import networks
-from jwcal.detector1.kernels.flags import planes_with
+from jwcal.detector1.kernels.flags import planes_mostly_with, planes_with
 from jwcal.detector1.kernels.jump_clip import clip_jumps
 from jwcal.detector1.kernels.jump_screens import ITERATIVE, SINGLE_PASS
 from jwcal.detector1.large_events.showers import flag_showers
@@ -157,7 +157,7 @@ def _find(ramp: Ramp, params: JumpParameters, gain: Float32, noise: Float32, gro
     marked = np.zeros((nints, ngroups, ny), bool)
     method = SINGLE_PASS if fewest - 1 >= params.min_diffs_single_pass else ITERATIVE
     limits = (params.three_group_rejection_threshold, params.four_group_rejection_threshold, params.rejection_threshold)
-    chosen = (method, np.array(limits), spread, *_to_screen(unusable, method))
+    chosen = (method, np.array(limits), spread, *_to_screen(ramp, method))
     for block in row_blocks(ramp):
         rows = block.rows
         marks = np.ascontiguousarray(marked[:, :, rows])
@@ -188,15 +188,16 @@ def _find(ramp: Ramp, params: JumpParameters, gain: Float32, noise: Float32, gro
     return int(jumps.sum())
 
 
-def _to_screen(unusable: NDArray[np.bool_], method: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The differences that the search can screen many pixels by, and the sorting network for them; or none."""
-    usable = np.flatnonzero(~(unusable[:, 1:] | unusable[:, :-1]))
+def _to_screen(ramp: Ramp, method: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """The differences by which many pixels are screened at once, the others, and the first ones' sorting network."""
+    unusable = planes_mostly_with(ramp.groupdq, kernels.DO_NOT_USE)
+    in_most = ~(unusable[:, 1:] | unusable[:, :-1])
+    usable, idle = np.flatnonzero(in_most), np.flatnonzero(~in_most)
     n = usable.size
     if not 4 <= n <= networks.LONGEST:
-        return usable[:0], networks.network(0, ())
-    if method == ITERATIVE:
-        return usable, networks.network(n, (0, (n - 2) // 2, (n - 1) // 2, n - 2, n - 1))
-    return usable, networks.network(n, networks.median_ranks(n))
+        return usable[:0], idle[:0], networks.network(0, ())
+    ranks = (0, (n - 2) // 2, (n - 1) // 2, n - 2, n - 1) if method == ITERATIVE else networks.median_ranks(n)
+    return usable, idle, networks.network(n, ranks)
 
 
 def _clear_flagged_groups(ramp: Ramp) -> int:

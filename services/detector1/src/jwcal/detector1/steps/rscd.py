@@ -65,11 +65,14 @@ def _skips(ramp: Ramp, reference: RscdReference) -> tuple[int, int] | None:
 def _flag(ramp: Ramp, integrations: slice, skip: int, label: str) -> None:
     lowered = np.zeros(ramp.data.shape[-2:], bool)
     none_left = np.zeros(ramp.data.shape[-2:], bool)
+    saturates = False
     for part in integration_blocks(ramp):
         chosen = slice(max(part.start, integrations.start), min(part.stop, integrations.stop))
+        first, after = (ramp.groupdq[chosen, group] & np.uint8(dqflags.SATURATED) != 0 for group in (0, skip + 1))
+        saturates |= bool((after & ~first).any())
         skip_first_groups(ramp.groupdq[chosen], skip, lowered, none_left)
     ramp.pixeldq[lowered] |= np.uint32(dqflags.FLUX_ESTIMATED)
-    any_lowered = bool(lowered.any())
-    ramp.metadata.set(f"rscd.keep_bright_firstgroup_{label}", int(none_left.sum()) if any_lowered else 0)
+    # where no group is skipped anyway, the official step counts every pixel once any saturates in the second group
+    ramp.metadata.set(f"rscd.keep_bright_firstgroup_{label}", int(none_left.sum()) if saturates else 0)
     ramp.metadata.set(f"rscd.keep_groups_saturation_{label}", int(lowered.sum()))
     ramp.metadata.set(f"rscd.ngroups_skip_{label}", skip)
