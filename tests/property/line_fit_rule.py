@@ -150,19 +150,16 @@ def prepare(pixel: Pixel, i: int) -> Integration:
 
 
 def median_rate(ramp: Integration, pixel: Pixel) -> float:
-    """Median of the differences (DN/s) that no jump and no unusable group takes part in; 0 where there is none.
-
-    Differences are rounded to single precision, that of the data.
-    """
+    """Median of the differences (DN/s) that no jump and no unusable group takes part in; 0 where there is none."""
     if len(ramp.values) == 1:
         return ramp.values[0] / pixel.lone_time
     if ramp.lone_time != pixel.group_time:
         rate = ramp.values[0] / ramp.lone_time
     else:
-        values = np.where(ramp.flags & DO_NOT_USE, np.nan, ramp.values)
+        values = np.where(ramp.flags & DO_NOT_USE, np.nan, ramp.values) / pixel.group_time
         differences = np.where(ramp.flags[1:] & JUMP_DET, np.nan, np.diff(values))
-        differences = differences[~np.isnan(differences)].astype(np.float32).astype(np.float64)
-        rate = (np.median(differences) if differences.size else values[0]) / pixel.group_time
+        differences = differences[~np.isnan(differences)]
+        rate = np.median(differences) if differences.size else values[0]
     return 0.0 if np.isnan(rate) else rate
 
 

@@ -1,7 +1,7 @@
 """Line fits to ramps without any flag: one segment each, all pixels of a tile at once.
 
-The arithmetic is that of `flagged_ramps`, in the same order, so that a ramp gets the same rate either way.  Arguments
-are the ramps of one integration: ``values`` and ``raw`` (flags) of shape ``(ngroups, pixels)``, of which the groups
+The arithmetic is that of `ramp_fit`, in the same order, so that a ramp gets the same rate either way.  Arguments are
+the ramps of one integration: ``values`` and ``raw`` (flags) of shape ``(ngroups, pixels)``, of which the groups
 ``[first, last)`` are fitted, and one number a pixel of everything else.
 """
 
@@ -41,22 +41,23 @@ def find_clean(values, raw, start, stop, first, last, usable, clean):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def median_rates(values, first, last, group_time, network, steps, rates):
-    """Median difference of successive groups (DN/s), to `rates`.
-
-    Differences are rounded to single precision, in `steps` ``(ngroups, pixels)``: the median sets nothing but the
-    Poisson noise, and twice as many are sorted at once.
-    """
+def median_rates(values, first, last, group_time, network, work, rates):
+    """Median difference of successive groups (DN/s), to `rates`."""
     n = last - first - 1
     pixels = rates.size
-    for g in range(n):
-        before, here, out = values[first + g], values[first + g + 1], steps[g]
-        for p in range(pixels):
-            out[p] = here[p] - before[p]
-    apply_network(steps[:n, :pixels], network)
-    low, high = steps[(n - 1) // 2], steps[n // 2]
+    before, here = work[n], values[first]
     for p in range(pixels):
-        rates[p] = 0.5 * (np.float64(low[p]) + np.float64(high[p])) / group_time
+        before[p] = here[p] / group_time
+    for g in range(n):
+        here, out = values[first + g + 1], work[g]
+        for p in range(pixels):
+            rate = here[p] / group_time
+            out[p] = rate - before[p]
+            before[p] = rate
+    apply_network(work[:n, :pixels], network)
+    low, high = work[(n - 1) // 2], work[n // 2]
+    for p in range(pixels):
+        rates[p] = 0.5 * (low[p] + high[p])
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

@@ -133,7 +133,7 @@ def median_rate(values, raw, p, i, ngroups, zeroframe, y, x, groups, suppress, t
     n = 0
     for g in range(1, used):
         before, here = flags[i * used + g - 1, p], flags[i * used + g, p]
-        difference = np.float32(values[at + g, p] - values[at + g - 1, p])
+        difference = values[at + g, p] / times[NORMAL] - values[at + g - 1, p] / times[NORMAL]
         if ((before | here) & DO_NOT_USE) == 0 and (here & JUMP_DET) == 0 and not np.isnan(difference):
             column[n] = difference
             n += 1
@@ -142,7 +142,7 @@ def median_rate(values, raw, p, i, ngroups, zeroframe, y, x, groups, suppress, t
     elif n == 0:
         rate = np.nan if flags[i * used, p] & DO_NOT_USE else values[at, p] / times[NORMAL]
     else:
-        rate = median(column, n) / times[NORMAL]
+        rate = median(column, n)
     return 0.0 if np.isnan(rate) else rate
 
 

@@ -96,7 +96,6 @@ def fit_ramps(
         usable = np.empty(width, np.bool_)
         column = np.empty(used, np.float64)
         work = np.empty((max(used, 2), width), np.float64)
-        steps = np.empty((max(used, 2), width), np.float32)
         classes = np.empty(width, np.int64)
         starts = np.empty(used + 1, np.int64)
         ends = np.empty(used + 1, np.int64)
@@ -123,7 +122,7 @@ def fit_ramps(
                 if end > begin:
                     block = slice(i * ngroups, (i + 1) * ngroups)
                     find_clean(values[block], raw[block], start, stop, first, last, usable[:n], clean[i])
-                    clean_median_rates(values[block], first, last, times[NORMAL], network[begin:end], steps, one[:n])
+                    clean_median_rates(values[block], first, last, times[NORMAL], network[begin:end], work, one[:n])
                 for p in range(n):
                     if not clean[i, p]:
                         one[p] = median_rate(
