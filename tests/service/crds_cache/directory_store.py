@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-from jwcal.core.errors import ObjectExists, ChecksumMismatch, ObjectNotFound
+from jwcal.core.errors import ChecksumMismatch, ObjectExists, ObjectNotFound
 from jwcal.crds_cache.store import ObjectRef
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from jwcal.core.errors import ObjectExists, ChecksumMismatch, ObjectNotFound
+from jwcal.core.errors import ChecksumMismatch, ObjectExists, ObjectNotFound
 from jwcal.crds_cache.downloading import Checksums
 from jwcal.crds_cache.store import ObjectRef, ReferenceStore
 
