@@ -22,6 +22,18 @@ def _sum_of_nine(ahead, here, behind, weights, total):
         total[x] = value + w11 * here[x + 1]
 
 
+@njit(nogil=True, cache=True, error_model="numpy")
+def _add_product(weights, values, total):
+    for x in range(total.size):
+        total[x] += weights[x] * values[x]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _add_multiple(weight, values, total):
+    for x in range(total.size):
+        total[x] += weight * values[x]
+
+
 @njit(parallel=True, nogil=True, cache=True, error_model="numpy")
 def convolve_frames(frames, kernel, by_pixel, rows, y0, y1, x0, x1):
     """Convolve the window ``[y0:y1, x0:x1]`` of ``(nframes, ny, nx)`` with ``(ky, kx)`` planes of `kernel`.
@@ -38,21 +50,18 @@ def convolve_frames(frames, kernel, by_pixel, rows, y0, y1, x0, x1):
         source = np.zeros((ky, width + kx), np.float32)  # rolling copies of the rows around the present one
         total = np.empty(width, np.float32)
         for ahead in range(min(ky - middle_y - 1, y1 - y0)):
-            slot = (y0 + ahead) % ky
-            for x in range(width):
-                source[slot, middle_x + x] = frames[frame, rows[y0 + ahead], x0 + x]
+            source[(y0 + ahead) % ky, middle_x : middle_x + width] = frames[frame, rows[y0 + ahead], x0:x1]
         for y in range(y0, y1):
             newest = y + ky - middle_y - 1
-            slot = newest % ky
-            for x in range(width):
-                source[slot, middle_x + x] = frames[frame, rows[newest], x0 + x] if newest < y1 else np.float32(0.0)
+            if newest < y1:
+                source[newest % ky, middle_x : middle_x + width] = frames[frame, rows[newest], x0:x1]
+            else:
+                source[newest % ky] = np.float32(0.0)
+            result = frames[frame, rows[y], x0:x1]
             if small:
-                _sum_of_nine(source[(y + 1) % 3], source[y % 3], source[(y - 1) % 3], weights, total)
-                for x in range(width):
-                    frames[frame, rows[y], x0 + x] = total[x]
+                _sum_of_nine(source[(y + 1) % 3], source[y % 3], source[(y - 1) % 3], weights, result)
                 continue
-            for x in range(width):
-                total[x] = np.float32(0.0)
+            total[:] = np.float32(0.0)
             for j in range(ky):
                 line = y + (ky - j - 1) - middle_y
                 if line < y0 or line >= y1:
@@ -60,18 +69,14 @@ def convolve_frames(frames, kernel, by_pixel, rows, y0, y1, x0, x1):
                 for i in range(kx):
                     if j == middle_y and i == middle_x:
                         continue
-                    shift = kx - i - 1
-                    values = source[line % ky]
+                    values = source[line % ky, kx - i - 1 : kx - i - 1 + width]
                     if by_pixel:
-                        for x in range(width):
-                            total[x] += kernel[j, i, y, x0 + x] * values[x + shift]
+                        _add_product(kernel[j, i, y, x0:x1], values, total)
                     else:
-                        weight = kernel[j, i, 0, 0]
-                        for x in range(width):
-                            total[x] += weight * values[x + shift]
-            values = source[y % ky]
-            for x in range(width):
-                weight = kernel[middle_y, middle_x, y, x0 + x] if by_pixel else kernel[middle_y, middle_x, 0, 0]
-                total[x] += weight * values[x + middle_x]
-            for x in range(width):
-                frames[frame, rows[y], x0 + x] = total[x]
+                        _add_multiple(kernel[j, i, 0, 0], values, total)
+            values = source[y % ky, middle_x : middle_x + width]
+            if by_pixel:
+                _add_product(kernel[middle_y, middle_x, y, x0:x1], values, total)
+            else:
+                _add_multiple(kernel[middle_y, middle_x, 0, 0], values, total)
+            result[:] = total

@@ -54,7 +54,7 @@ def median_rates(values, first, last, group_time, network, work, rates):
             rate = here[p] / group_time
             out[p] = rate - before[p]
             before[p] = rate
-    apply_network(work[:n, :pixels], network)
+    apply_network(work[:n], network)
     low, high = work[(n - 1) // 2], work[n // 2]
     for p in range(pixels):
         rates[p] = 0.5 * (low[p] + high[p])

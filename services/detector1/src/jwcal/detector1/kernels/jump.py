@@ -18,9 +18,12 @@ SATURATED = np.uint8(2)
 JUMP_DET = np.uint8(4)
 SPREAD = np.uint8(16)
 _UNUSABLE = np.uint8(3)
-_TILE = 64
+_WIDE, _NARROW = 128, 64
+"""Pixels of a tile: whole cache lines of many planes, and a sorting network that stays in the processor's cache."""
+_FEW = 512
+"""Differences of a pixel up to which tiles are wide."""
 _BUFFER = 1 << 19
-"""Differences of a tile, at most: they must stay in the processor's cache."""
+"""Differences of a tile, at most."""
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -51,15 +54,16 @@ def _mark(groupdq, i, g, y, x, ratio, low, high):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _flag_all_above(groupdq, differences, middle, sigma, threshold, y, x, nd):
+def _flag_all_above(groupdq, differences, middle, sigma, threshold, y, x, nd, touched):
     """Flag every finite difference too far from the median; infinite ones shift the median all the same."""
     for k in range(differences.size):
         if np.isfinite(differences[k]) and np.abs(np.float64(differences[k]) - middle) / sigma > threshold:
             groupdq[k // nd, k % nd + 1, y, x] |= JUMP_DET
+            touched[k // nd, k % nd + 1] = True
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _iterate(groupdq, differences, work, read_variance, nframes, thresholds, y, x, nd):
+def _iterate(groupdq, differences, work, read_variance, nframes, thresholds, y, x, nd, touched):
     """Flag the largest outlier, look again without it, until none is left.
 
     `thresholds` holds the limits for two, three, and four or more usable differences.
@@ -97,19 +101,29 @@ def _iterate(groupdq, differences, work, read_variance, nframes, thresholds, y, 
             ratio = np.abs(np.float64(np.float32(np.float64(differences[k]) - middle))) / sigma
             if ratio == worst:
                 groupdq[k // nd, k % nd + 1, y, x] |= JUMP_DET
+                touched[k // nd, k % nd + 1] = True
                 differences[k] = np.float32(np.nan)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _search(groupdq, row, work, noise, nframes, method, thresholds, y, x, nd):
-    """Apply the rule to the differences of one pixel, which are overwritten."""
+def _search(groupdq, row, work, noise, nframes, method, thresholds, y, x, nd, touched):
+    """Apply the rule to the differences of one pixel, which may be overwritten; notes planes with a flag in `touched`.
+
+    Returns (whether known, median difference, its noise) of all differences.
+    """
     if method == ITERATIVE:
-        _iterate(groupdq, row, work, np.float32(noise * noise), nframes, thresholds, y, x, nd)
-    else:
-        n = _gather(row, work)
-        middle = median(work, n)
-        sigma = noise_of(middle, np.float32(noise * noise), nframes)
-        _flag_all_above(groupdq, row, middle, sigma, thresholds[2], y, x, nd)
+        _iterate(groupdq, row, work, np.float32(noise * noise), nframes, thresholds, y, x, nd, touched)
+        return False, 0.0, 0.0
+    middle, sigma = _middle(row, work, noise, nframes)
+    _flag_all_above(groupdq, row, middle, sigma, thresholds[2], y, x, nd, touched)
+    return True, middle, sigma
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _middle(row, work, noise, nframes):
+    """Median of the differences of a pixel and the noise of one."""
+    middle = median(work, _gather(row, work))
+    return middle, noise_of(middle, np.float32(noise * noise), nframes)
 
 
 @njit(parallel=True, nogil=True, cache=True, error_model="numpy")
@@ -134,7 +148,7 @@ def find_jumps(data, groupdq, gain, noise, nframes, method, thresholds, spread, 
     nints, ngroups, ny, nx = data.shape
     nd = ngroups - 1
     total = nints * nd
-    width = max(8, min(_TILE, _BUFFER // total))
+    width = _WIDE if total <= _FEW else max(8, min(_NARROW, _BUFFER // total))
     for y in prange(ny):
         differences = np.empty((total, width), np.float32)
         previous = np.empty(width, np.float32)
@@ -142,12 +156,13 @@ def find_jumps(data, groupdq, gain, noise, nframes, method, thresholds, spread, 
         sums = np.empty((2, width), np.float64)
         suspect = np.empty(width, np.bool_)
         known = np.empty(width, np.bool_)
+        touched = np.empty((nints, ngroups), np.bool_)
         row = np.empty(total, np.float32)
         scratch = np.empty(total, np.float32)
         found = 0
         for x0 in range(0, nx, width):
             pixels = min(width, nx - x0)
-            load(data, groupdq, gain, y, x0, pixels, previous, differences)
+            load(data, groupdq, gain, y, x0, pixels, previous, differences, touched)
             screen(
                 differences,
                 usable,
@@ -162,9 +177,10 @@ def find_jumps(data, groupdq, gain, noise, nframes, method, thresholds, spread, 
                 suspect,
             )
             for p in range(pixels):
+                known[p] = False
                 if suspect[p]:
                     row[:] = differences[:, p]
-                    _search(
+                    known[p], sums[0, p], sums[1, p] = _search(
                         groupdq,
                         row,
                         scratch,
@@ -175,16 +191,13 @@ def find_jumps(data, groupdq, gain, noise, nframes, method, thresholds, spread, 
                         y,
                         x0 + p,
                         nd,
+                        touched,
                     )
-            known[:] = False
             for i in range(nints):
                 for g in range(ngroups):
-                    flags = groupdq[i, g, y, x0 : x0 + pixels]
-                    together = np.uint8(0)
-                    for p in range(pixels):
-                        together |= flags[p]
-                    if (together & JUMP_DET) == 0:
+                    if not touched[i, g]:
                         continue
+                    flags = groupdq[i, g, y, x0 : x0 + pixels]
                     for p in range(pixels):
                         if (flags[p] & JUMP_DET) == 0:
                             continue
@@ -194,8 +207,7 @@ def find_jumps(data, groupdq, gain, noise, nframes, method, thresholds, spread, 
                         difference = np.float64(differences[i * nd + g - 1, p])
                         if not known[p]:
                             row[:] = differences[:, p]
-                            sums[0, p] = median(scratch, _gather(row, scratch))
-                            sums[1, p] = noise_of(sums[0, p], np.float32(noise[y, x0 + p] * noise[y, x0 + p]), nframes)
+                            sums[0, p], sums[1, p] = _middle(row, scratch, noise[y, x0 + p], nframes)
                             known[p] = True
                         ratio = np.abs(difference - sums[0, p]) / sums[1, p]
                         if _mark(groupdq, i, g, y, x0 + p, ratio, spread[0], spread[1]):

@@ -11,20 +11,28 @@ from jwcal.detector1.kernels.networks import apply_network
 SINGLE_PASS, ITERATIVE = 0, 1
 """Ways to search for jumps."""
 
+JUMP_DET = np.uint8(4)
 _UNUSABLE = np.uint8(3)
 _SURE = 1 - 1e-5
 """A screen lets only pass what the rule, rounded otherwise, would not flag either."""
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def load(data, groupdq, gain, y, x0, pixels, previous, differences):
-    """Differences (electrons) of a row's pixels from `x0`, ``(nints * (ngroups - 1), pixels)``; NaN if unusable."""
+def load(data, groupdq, gain, y, x0, pixels, previous, differences, touched):
+    """Differences (electrons) of a row's pixels from `x0`, ``(nints * (ngroups - 1), pixels)``; NaN if unusable.
+
+    Sets `touched` ``(nints, ngroups)`` where a pixel has JUMP_DET already.
+    """
     nints, ngroups = data.shape[0], data.shape[1]
     factor = gain[y, x0 : x0 + pixels]
     for i in range(nints):
         for g in range(ngroups):
             row = data[i, g, y, x0 : x0 + pixels]
             flags = groupdq[i, g, y, x0 : x0 + pixels]
+            together = np.uint8(0)
+            for p in range(pixels):
+                together |= flags[p]
+            touched[i, g] = (together & JUMP_DET) != 0
             if g == 0:
                 for p in range(pixels):
                     value = np.float32(row[p] * factor[p])

@@ -41,22 +41,32 @@ def correct_groups(data, groupdq, coeffs, usable):
     ngroups, ny, nx = data.shape
     ncoeffs = coeffs.shape[0]
     for y in prange(ny):
-        result = np.empty(_TILE, np.float32)
-        for x0 in range(0, nx, _TILE):
-            n = min(_TILE, nx - x0)
-            good = usable[y, x0 : x0 + n]
-            top, constant = coeffs[ncoeffs - 1, y, x0 : x0 + n], coeffs[0, y, x0 : x0 + n]
-            for group in range(ngroups):
-                row, flags = data[group, y, x0 : x0 + n], groupdq[group, y, x0 : x0 + n]
-                for x in range(n):
-                    result[x] = top[x] * row[x]
-                for k in range(ncoeffs - 2, 0, -1):
-                    term = coeffs[k, y, x0 : x0 + n]
-                    for x in range(n):
-                        result[x] = (result[x] + term[x]) * row[x]
-                for x in range(n):
-                    corrected = result[x] + constant[x]
-                    row[x] = corrected if good[x] & ((flags[x] & SATURATED) == 0) else row[x]
+        result = np.empty(nx, np.float32)
+        for group in range(ngroups):
+            row = data[group, y]
+            _multiply(coeffs[ncoeffs - 1, y], row, result)
+            for k in range(ncoeffs - 2, 0, -1):
+                _add_and_multiply(result, coeffs[k, y], row)
+            _finish(result, coeffs[0, y], usable[y], groupdq[group, y], row)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _multiply(factor, values, result):
+    for x in range(result.size):
+        result[x] = factor[x] * values[x]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _add_and_multiply(result, term, factor):
+    for x in range(result.size):
+        result[x] = (result[x] + term[x]) * factor[x]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _finish(result, constant, good, flags, row):
+    for x in range(row.size):
+        corrected = result[x] + constant[x]
+        row[x] = corrected if good[x] & ((flags[x] & SATURATED) == 0) else row[x]
 
 
 @njit(nogil=True, cache=True, error_model="numpy", inline="always")

@@ -30,8 +30,12 @@ from jwcal.detector1.kernels.flagged_ramps import (
 )
 
 _NO_GAIN = np.uint32((1 << 19) | 1)
+_WIDE, _NARROW = 128, 64
+"""Pixels of a tile: whole cache lines of many planes, and work arrays that stay in the processor's cache."""
+_FEW = 512
+"""Samples of a pixel up to which tiles are wide."""
 _BUFFER = 1 << 19
-"""Samples of a tile, at most: they must stay in the processor's cache."""
+"""Samples of a tile, at most."""
 _TOUCHED = np.int64(1) << 40
 """Mark of a pixel of which some ramp has flags, beside its DQ."""
 
@@ -86,7 +90,7 @@ def fit_ramps(
     start, stop, _ = groups
     used = stop - start
     int_out, int_err, int_var_p, int_var_r, int_dq = rateints
-    width = max(8, min(64, _BUFFER // (nints * ngroups)))
+    width = _WIDE if nints * ngroups <= _FEW else max(8, min(_NARROW, _BUFFER // (nints * ngroups)))
     for y in prange(ny):
         values = np.zeros((nints * ngroups, width), np.float32)
         raw = np.zeros((nints * ngroups, width), np.uint8)

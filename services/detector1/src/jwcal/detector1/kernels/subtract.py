@@ -1,4 +1,4 @@
-"""Subtraction of reference planes and ramps, in place, rows in parallel."""
+"""Subtraction of reference planes and ramps, in place, rows in parallel; memory is walked in its order."""
 
 import numpy as np
 from numba import njit, prange
@@ -7,27 +7,24 @@ from numba import njit, prange
 @njit(parallel=True, nogil=True, cache=True, error_model="numpy")
 def subtract_plane(data, plane):
     """Subtract ``(ny, nx)`` from every group of ``(ngroups, ny, nx)``; NaN counts as zero."""
-    ngroups, ny, nx = data.shape
-    for y in prange(ny):
-        row = np.empty(nx, np.float32)
-        for x in range(nx):
-            value = plane[y, x]
-            row[x] = np.float32(0.0) if np.isnan(value) else value
-        for group in range(ngroups):
-            for x in range(nx):
-                data[group, y, x] -= row[x]
+    ngroups, ny, _ = data.shape
+    for line in prange(ngroups * ny):
+        _subtract_row(data[line // ny, line % ny], plane[line % ny])
 
 
 @njit(parallel=True, nogil=True, cache=True, error_model="numpy")
 def subtract_ramp(data, ramp, ngroups):
     """Subtract the first `ngroups` groups of ``(ng, ny, nx)`` from ``(ngroups', ny, nx)``; NaN counts as zero."""
-    _, ny, nx = data.shape
-    for y in prange(ny):
-        for group in range(ngroups):
-            for x in range(nx):
-                value = ramp[group, y, x]
-                if not np.isnan(value):
-                    data[group, y, x] -= value
+    ny = data.shape[1]
+    for line in prange(ngroups * ny):
+        _subtract_row(data[line // ny, line % ny], ramp[line // ny, line % ny])
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _subtract_row(row, values):
+    for x in range(row.size):
+        value = values[x]
+        row[x] -= np.float32(0.0) if np.isnan(value) else value
 
 
 @njit(parallel=True, nogil=True, cache=True, error_model="numpy")
