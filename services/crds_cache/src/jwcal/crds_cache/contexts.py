@@ -41,6 +41,10 @@ class Contexts:
                 self._default = await self._rules.default_context()
         return self._default
 
+    async def load_default(self) -> None:
+        """Read the default context, as the first request for references would; its errors where it cannot be."""
+        await self._rules.load(await self.resolve(""))
+
     async def get(self, name: str) -> Context:
         """A context; UnknownContext where neither cache nor server has it."""
         resolved = await self.resolve(name)
