@@ -13,7 +13,8 @@ import grpc
 import pytest
 
 from jwcal.api.reference.v1 import reference_pb2 as pb
-from tests.builders import CONTEXT, in_cache, write_crds_cache, write_gain, write_manifest
+from jwcal.client.bundle_command import load, make_bundle
+from tests.builders import CONTEXT, in_cache, use_crds, write_crds_cache, write_gain, write_manifest
 from tests.crds_server import CrdsServer, serving
 from tests.service.crds_cache.servers import Replica, StoreOnDisk, a_store, reason, replica, some_settings
 
@@ -411,6 +412,27 @@ def test_an_offline_cache_is_published_verified_by_its_manifest(tmp_path: Path, 
         assert reason(error) == "INVALID_REFERENCE"
 
     offline(tmp_path, origin, scenario)
+
+
+def test_a_loaded_bundle_is_all_that_a_replica_needs(
+    tmp_path: Path, origin: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_crds(origin, monkeypatch)
+    write_gain(in_cache(origin, DARK), shape=(16, 16))  # small enough for a bundle, too
+    write_gain(in_cache(origin, "jwst_nircam_mask_0001.fits"), shape=(16, 16))
+    make_bundle(tmp_path / "nircam.tar", context=CONTEXT, instrument="NIRCAM", exposures=(), as_json=True)
+    monkeypatch.setenv("JWCAL_STORE_ROOT", str(tmp_path / "store"))
+    (tmp_path / "store" / "jwcal").mkdir(parents=True)
+    load(tmp_path / "nircam.tar", into=tmp_path / "loaded", store="s3://jwcal/references", as_json=True)
+    shutil.rmtree(tmp_path / "loaded" / "references")
+
+    async def scenario(running: Replica, store: StoreOnDisk) -> None:
+        answer = await _answer(running, "gain")
+        assert store.path(answer.object).read_bytes() == in_cache(origin, GAIN).read_bytes()
+        assert running.metric("jwcal_reference_cache_total", result="hit") == 1
+        assert running.metric("jwcal_reference_downloads_total", result="done") == 0
+
+    offline(tmp_path, tmp_path / "loaded", scenario)
 
 
 def test_a_file_that_an_offline_cache_lacks_is_missing(tmp_path: Path, origin: Path) -> None:
