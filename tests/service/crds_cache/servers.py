@@ -21,6 +21,7 @@ from jwcal.core.rpc.server import RpcServer, Service, build_server
 from jwcal.core.rpc.settings import ServerSettings
 from jwcal.core.rpc.status import error_from
 from jwcal.core.storage.directory import DirectoryStore
+from jwcal.core.storage.port import ObjectStore
 from jwcal.crds_cache.composition import serving_references
 from jwcal.crds_cache.settings import Settings
 
@@ -117,7 +118,7 @@ async def a_store(root: Path, bucket: str = "jwcal") -> AsyncIterator[StoreOnDis
 
 @asynccontextmanager
 async def replica(
-    settings: Settings, store: StoreOnDisk, *, verifier: TokenVerifier | None = None
+    settings: Settings, store: ObjectStore, *, verifier: TokenVerifier | None = None
 ) -> AsyncIterator[Replica]:
     """A running service with a channel to it."""
     metrics = Metrics(CollectorRegistry())

@@ -14,6 +14,8 @@ import pytest
 
 from jwcal.api.reference.v1 import reference_pb2 as pb
 from jwcal.client.bundle_command import load, make_bundle
+from jwcal.core.errors import ChecksumMismatch
+from jwcal.core.storage.ref import ObjectRef
 from tests.builders import CONTEXT, in_cache, use_crds, write_crds_cache, write_gain, write_manifest
 from tests.crds_server import CrdsServer, serving
 from tests.service.crds_cache.servers import Replica, StoreOnDisk, a_store, reason, replica, some_settings
@@ -214,6 +216,24 @@ def test_a_replica_takes_over_from_one_that_died(
     claim.write_text("a dead one 7")
 
     async def scenario(running: Replica, _: StoreOnDisk) -> None:
+        assert (await _answer(running, "gain")).file == GAIN
+
+    store = play(scenario, claim_seconds=0.4)
+    assert server.downloads.count(GAIN) == 1
+    assert leftovers(tmp_path, store) == []
+
+
+def test_a_claim_that_is_damaged_is_given_up(
+    tmp_path: Path, server: CrdsServer, play: Callable[..., StoreOnDisk]
+) -> None:
+    async def scenario(running: Replica, store: StoreOnDisk) -> None:
+        claim = ObjectRef("jwcal", f"references/claims/{GAIN}/1")
+        await store.put_bytes(b"a replica 7", claim)
+        before = store.path(claim).stat()
+        store.path(claim).write_bytes(b"a replica 8")  # other contents than its checksum says
+        os.utime(store.path(claim), ns=(before.st_atime_ns, before.st_mtime_ns))
+        with pytest.raises(ChecksumMismatch):
+            await store.get_bytes(claim)
         assert (await _answer(running, "gain")).file == GAIN
 
     store = play(scenario, claim_seconds=0.4)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from jwcal.api.reference.v1 import reference_pb2 as pb
 from jwcal.api.reference.v1.reference_pb2_grpc import ReferenceServiceStub
@@ -23,6 +24,7 @@ from jwcal.core.references.node_cache import NodeCache
 from jwcal.core.references.resolved import ResolvedReferences, WantedReferences
 from jwcal.core.references.service import ServiceReferences
 from jwcal.core.rpc.channel import open_channel
+from jwcal.core.rpc.metrics import Metrics
 from jwcal.core.rpc.settings import ClientSettings
 from jwcal.core.storage.ref import ObjectRef
 from tests.builders import CONTEXT, in_cache, some_metadata, write_crds_cache, write_gain
@@ -76,6 +78,7 @@ class SlowStore(StoreOnDisk):
         self.gate = asyncio.Event()
         self.gate.set()
         self.brought: list[str] = []
+        self.metrics = Metrics(CollectorRegistry())
         self.begun = asyncio.Event()
 
     async def get_file(self, ref: ObjectRef, path: Path, **options: Any) -> ObjectRef:
@@ -95,13 +98,17 @@ async def a_service(place: Path, cache: Path) -> AsyncIterator[Replica]:
 
 @asynccontextmanager
 async def a_worker(
-    place: Path, address: str, *, limit: int = GIB, patience: float = 0.0, node: str = "node"
+    place: Path, address: str, *, limit: int = GIB, patience: float = 0.0
 ) -> AsyncIterator[tuple[ServiceReferences, SlowStore]]:
     """What a supervisor has."""
     store = SlowStore(place / "store")
     async with open_channel(address, ClientSettings(plaintext=True), retries=None) as channel:
         references = ServiceReferences(
-            ReferenceServiceStub(channel), store, NodeCache(place / node, limit), patience=patience
+            ReferenceServiceStub(channel),
+            store,
+            NodeCache(place / "node", limit),
+            metrics=store.metrics,
+            patience=patience,
         )
         try:
             yield references, store
@@ -123,6 +130,11 @@ async def test_one_question_gives_all_answers_and_files(tmp_path: Path, cache: P
                     assert found.locate(name, CONTEXT).read_bytes() == in_cache(cache, name).read_bytes()
         assert service.calls.counts == {"GetBestReferences": 2}
         assert sorted(store.brought) == [GAIN, OTHER_GAIN]
+        shown = store.metrics.registry.get_sample_value
+        assert shown("jwcal_reference_cache_total", {"result": "miss"}) == 2
+        assert shown("jwcal_reference_cache_total", {"result": "hit"}) == 2
+        size = sum(in_cache(cache, name).stat().st_size for name in (GAIN, OTHER_GAIN))
+        assert shown("jwcal_reference_bytes_total", {"source": "store"}) == size
 
 
 @in_event_loop

@@ -13,7 +13,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from jwcal.core.errors import ObjectExists, ObjectNotFound, StorageError
+from jwcal.core.errors import ChecksumMismatch, ObjectExists, ObjectNotFound, StorageError
 from jwcal.core.storage.port import ObjectStore
 from jwcal.core.storage.ref import Location, ObjectRef
 
@@ -70,6 +70,8 @@ class Claims:
                 content = await self._store.get_bytes(ref)
             except ObjectNotFound:
                 break
+            except ChecksumMismatch:  # rewritten while it was read: other contents than before and after
+                content = b""
             if self._alive(ref, content):
                 return None
             generation += 1

@@ -7,7 +7,7 @@ from binascii import Error as NotBase64
 from dataclasses import dataclass
 
 from jwcal.core.errors import InvalidParameter, UnknownContext
-from jwcal.crds_cache.builds import BuildTable
+from jwcal.core.references.builds import BuildTable
 from jwcal.crds_cache.rules import Rules
 
 DEFAULT_PAGE, LARGEST_PAGE = 100, 1000

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from jwcal.api.reference.v1 import reference_pb2 as pb
 from jwcal.core.errors import InvalidParameter
 from jwcal.core.references.best import NOT_APPLICABLE, NOT_FOUND, names_a_file
+from jwcal.core.references.builds import Build
 from jwcal.core.references.publishing import Published
 from jwcal.core.storage.convert import ref_to_proto
-from jwcal.crds_cache.builds import Build
 from jwcal.crds_cache.contexts import Context
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from jwcal.core.references.builds import Build, BuildTable
 from jwcal.core.rpc.settings import ObservabilitySettings, ServerSettings, TokenSettings
 from jwcal.core.storage.opening import StoreSettings
 from jwcal.core.storage.ref import Location
-from jwcal.crds_cache.builds import Build, BuildTable
 from jwcal.crds_cache.fetching import FetchLimits
 
 

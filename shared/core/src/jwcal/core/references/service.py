@@ -19,6 +19,7 @@ from jwcal.core.errors import Cancelled, DeadlineExceeded, ReferenceServerUnavai
 from jwcal.core.references.best import NOT_APPLICABLE, NOT_FOUND
 from jwcal.core.references.node_cache import CachedFile, HeldFile, NodeCache
 from jwcal.core.references.resolved import ResolvedReferences, WantedReferences
+from jwcal.core.rpc.metrics import Metrics
 from jwcal.core.rpc.status import remote_errors
 from jwcal.core.storage.convert import ref_from_proto
 from jwcal.core.storage.port import ObjectStore
@@ -51,11 +52,12 @@ class ServiceReferences:
         store: ObjectStore,
         cache: NodeCache,
         *,
+        metrics: Metrics,
         patience: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._stub, self._store, self._cache = stub, store, cache
-        self._patience, self._clock = patience, clock
+        self._metrics, self._patience, self._clock = metrics, patience, clock
         self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="references")
 
     async def check(self) -> None:
@@ -129,11 +131,14 @@ class ServiceReferences:
         file = CachedFile(ref.name, ref.sha256, ref.size)
         bringing = asyncio.wrap_future(self._threads.submit(self._cache.get, file, filling))
         try:
-            return await asyncio.shield(bringing)
+            held = await asyncio.shield(bringing)
         except asyncio.CancelledError:
             filling.stop()
             bringing.add_done_callback(_let_go)  # it may wait for another process, which is not to be waited for here
             raise
+        self._metrics.reference_cache.labels("miss" if filling.transferred else "hit").inc()
+        self._metrics.reference_bytes.labels("store").inc(filling.transferred)
+        return held
 
 
 class _Filling:
@@ -144,6 +149,8 @@ class _Filling:
         self._lock = threading.Lock()
         self._stopped = False
         self._transfer: concurrent.futures.Future[ObjectRef] | None = None
+        self.transferred = 0
+        """Bytes; 0 where the file was on the node."""
 
     def __call__(self, path: Path) -> None:
         with self._lock:
@@ -151,7 +158,7 @@ class _Filling:
                 raise Cancelled("the job was stopped")
             self._transfer = asyncio.run_coroutine_threadsafe(self._store.get_file(self._ref, path), self._loop)
         try:
-            self._transfer.result()
+            self.transferred = self._transfer.result().size
         except concurrent.futures.CancelledError:
             raise Cancelled("the job was stopped") from None
 

@@ -9,6 +9,7 @@ from jwcal.api.reference.v1.reference_pb2_grpc import ReferenceServiceStub
 from jwcal.core.references.node_cache import NodeCache
 from jwcal.core.references.service import ServiceReferences
 from jwcal.core.rpc.channel import open_channel
+from jwcal.core.rpc.observability import Observability
 from jwcal.core.storage.port import ObjectStore
 from jwcal.core.worker.settings import WorkerSettings
 from jwcal.core.worker.work import Stage, Work
@@ -61,15 +62,23 @@ class ServedReferences:
 
 @asynccontextmanager
 async def opened_references(
-    settings: WorkerSettings, stage: Stage, store: ObjectStore
+    settings: WorkerSettings, stage: Stage, store: ObjectStore, observed: Observability
 ) -> AsyncIterator[WorkReferences]:
     """What the settings ask for."""
     if not settings.references:
         yield LibraryReferences()
         return
     async with AsyncExitStack() as resources:
-        channel = await resources.enter_async_context(open_channel(settings.references, settings.client))
+        channel = await resources.enter_async_context(
+            open_channel(settings.references, settings.client, tracing=observed.tracing)
+        )
         cache = NodeCache(settings.reference_cache, settings.reference_cache_bytes)
-        service = ServiceReferences(ReferenceServiceStub(channel), store, cache, patience=settings.reference_patience)
+        service = ServiceReferences(
+            ReferenceServiceStub(channel),
+            store,
+            cache,
+            metrics=observed.metrics,
+            patience=settings.reference_patience,
+        )
         resources.push_async_callback(service.close)
         yield ServedReferences(stage, service)

@@ -58,7 +58,7 @@ async def _run(
         observed = resources.enter_context(observing(settings.observability, found.name))
         store = open_store(settings.store)
         resources.push_async_callback(store.close)
-        references = await resources.enter_async_context(opened_references(settings, found, store))
+        references = await resources.enter_async_context(opened_references(settings, found, store, observed))
         compute, direct = (ComputeProcess(stage, memory_limit=settings.memory_limit) for _ in range(2))
         resources.push_async_callback(compute.close)
         resources.push_async_callback(direct.close)
