@@ -44,7 +44,7 @@ def a_worker(services: Installation, references: ReferenceService, **settings: s
     return services.worker(**(node | settings))
 
 
-async def logged(process: Process, text: str, seconds: float = 100) -> None:
+async def logged(process: Process, text: str, seconds: float = 300) -> None:
     """Wait until a process has written this to its log."""
     async with asyncio.timeout(seconds):
         while text not in process.log.read_text():

@@ -1,6 +1,7 @@
 """Settings of the reference service."""
 
 import json
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
@@ -46,3 +47,16 @@ def test_settings_that_cannot_be_are_refused(monkeypatch: pytest.MonkeyPatch, wr
         monkeypatch.setenv(f"{PREFIX}{name}", value)
     with pytest.raises(ValidationError):
         Settings()
+
+
+def test_certificates_and_tokens_are_named_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"{PREFIX}SERVER__LISTEN", '["0.0.0.0:7710"]')
+    monkeypatch.setenv(f"{PREFIX}SERVER__TLS__CERTIFICATE", "/tls/tls.crt")
+    monkeypatch.setenv(f"{PREFIX}SERVER__TLS__PRIVATE_KEY", "/tls/tls.key")
+    monkeypatch.setenv(f"{PREFIX}SERVER__TLS__CLIENT_AUTHORITY", "/tls/ca.crt")
+    monkeypatch.setenv(f"{PREFIX}TOKENS__FILE", "/tokens.yaml")
+    settings = Settings()
+    assert settings.server.listen == ("0.0.0.0:7710",)
+    assert settings.server.tls is not None
+    assert settings.server.tls.client_authority == Path("/tls/ca.crt")
+    assert settings.tokens.file == Path("/tokens.yaml")
