@@ -11,8 +11,7 @@ import pytest
 from jwcal.api.reference.v1 import reference_pb2 as pb
 from tests.builders import CONTEXT, in_cache, write_crds_cache, write_gain
 from tests.crds_server import CrdsServer, serving
-from tests.service.crds_cache.directory_store import DirectoryStore
-from tests.service.crds_cache.servers import Replica, reason, replica, some_settings
+from tests.service.crds_cache.servers import Replica, a_store, reason, replica, some_settings
 
 GAINS = [f"jwst_nircam_gain_{number:04d}.fits" for number in range(1, 13)]
 MASK = "jwst_nircam_mask_0001.fits"
@@ -32,15 +31,13 @@ def origin(tmp_path: Path) -> Path:
     return directory
 
 
-def play(tmp_path: Path, scenario: Callable[[Replica], Awaitable[None]], **settings: Any) -> DirectoryStore:
-    store = DirectoryStore(tmp_path / "store")
-
+def play(tmp_path: Path, scenario: Callable[[Replica], Awaitable[None]], **settings: Any) -> None:
     async def whole() -> None:
-        async with replica(some_settings(tmp_path / "replica", **settings), store) as running:
+        chosen = some_settings(tmp_path / "replica", **settings)
+        async with a_store(tmp_path / "store") as store, replica(chosen, store) as running:
             await asyncio.wait_for(scenario(running), 120)
 
     asyncio.run(whole())
-    return store
 
 
 def with_server(tmp_path: Path, origin: Path, scenario: Callable[[Replica, CrdsServer], Awaitable[None]]) -> None:

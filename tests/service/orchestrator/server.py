@@ -19,6 +19,7 @@ from jwcal.api.product.v1 import product_pb2
 from jwcal.api.queue.v1 import queue_pb2, queue_pb2_grpc
 from jwcal.api.stage.v1 import stage_pb2
 from jwcal.core.errors import JwcalError
+from jwcal.core.storage.opening import StoreSettings
 from jwcal.orchestrator.identifiers import uuid7
 from jwcal.orchestrator.service import Orchestrator, orchestrating
 from jwcal.orchestrator.settings import Settings
@@ -100,7 +101,7 @@ async def serving(address: str, **settings: Any) -> AsyncIterator[Served]:
     """Serve on a free port of loopback over the database of this address."""
     database = Database(address)
     await database.migrate()
-    rules = Settings(**settings)
+    rules = Settings(**{"objects": StoreSettings(kind="memory")} | settings)
     store = SqlJobStore(
         database,
         rules.policy(),

@@ -17,6 +17,9 @@ class AStage:
     def plans(self) -> tuple[Plan, ...]:
         return (Plan(name="COPY", official="none", steps=()),)
 
+    def wanted_references(self, work: Work) -> None:
+        del work
+
     def warm_up(self) -> None:
         if os.environ.get("A_STAGE") == "broken":
             raise SystemExit(3)

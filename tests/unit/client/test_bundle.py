@@ -1,5 +1,6 @@
 """``jwcal refs bundle``, ``load``, ``verify``: references for machines without a server."""
 
+import asyncio
 import io
 import json
 import tarfile
@@ -11,8 +12,18 @@ import pytest
 
 from jwcal.client import exit_codes
 from jwcal.client.bundle_command import load, make_bundle, verify
-from jwcal.core.errors import InvalidParameter, InvalidReference, MissingReference
+from jwcal.core.errors import (
+    BucketNotFound,
+    ConfigurationError,
+    InvalidKey,
+    InvalidParameter,
+    InvalidReference,
+    MissingReference,
+)
 from jwcal.core.references.best import best_references, default_context, locate
+from jwcal.core.references.publishing import Catalogue
+from jwcal.core.storage.opening import StoreSettings, opened_store
+from jwcal.core.storage.ref import Location
 from tests.builders import CONTEXT, in_cache, some_metadata, use_crds, write_crds_cache, write_gain, write_manifest
 from tests.tiny_exposure import write_uncal
 
@@ -53,7 +64,7 @@ def test_a_bundle_makes_a_cache_that_needs_no_server(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = bundled(tmp_path / "nircam.tar", context=None)
-    assert load(source, into=tmp_path / "new", as_json=True) == exit_codes.DONE
+    assert load(source, into=tmp_path / "new", store=None, as_json=True) == exit_codes.DONE
     use_crds(tmp_path / "new", monkeypatch)
     assert default_context() == CONTEXT
     assert best_references(some_metadata(), ["gain", "refpix"], CONTEXT) == {"gain": GAIN, "refpix": "N/A"}
@@ -97,7 +108,7 @@ def test_loading_adds_to_what_a_cache_holds_and_states(tmp_path: Path) -> None:
     other = "jwst_nircam_mask_0009.fits"
     write_gain(in_cache(own, other), shape=(16, 16))
     write_manifest(own, other)
-    load(bundled(tmp_path / "a.tar"), into=own, as_json=True)
+    load(bundled(tmp_path / "a.tar"), into=own, store=None, as_json=True)
     stated = json.loads((own / "config" / "jwst" / "reference_sha1.json").read_text())
     assert set(stated) == {other, GAIN, OTHER_GAIN}
     assert in_cache(own, other).exists()
@@ -118,7 +129,7 @@ def test_a_bundle_that_was_damaged_is_told_and_not_loaded(tmp_path: Path, capsys
     assert verify(damaged, as_json=True) == exit_codes.FAILED
     assert json.loads(capsys.readouterr().out)["damaged"] == [f"references/jwst/nircam/{GAIN}"]
     with pytest.raises(InvalidReference, match=f"{GAIN} is damaged"):
-        load(damaged, into=tmp_path / "new", as_json=True)
+        load(damaged, into=tmp_path / "new", store=None, as_json=True)
     assert not in_cache(tmp_path / "new", GAIN).exists()
 
 
@@ -129,7 +140,7 @@ def test_a_bundle_cut_short_is_refused(tmp_path: Path) -> None:
         (tmp_path / "b.tar").write_bytes(whole[:size])
         for read in (
             lambda: verify(tmp_path / "b.tar", as_json=True),
-            lambda: load(tmp_path / "b.tar", into=tmp_path / "new", as_json=True),
+            lambda: load(tmp_path / "b.tar", into=tmp_path / "new", store=None, as_json=True),
         ):
             with pytest.raises(InvalidReference):
                 read()
@@ -159,7 +170,10 @@ def _without_an_index(member: tarfile.TarInfo, content: bytes) -> tuple[str, byt
 @pytest.mark.parametrize("change", [_outside, _newer, _without_a_mapping, _without_an_index])
 def test_what_is_not_a_bundle_is_refused(tmp_path: Path, change: Callable[..., tuple[str, bytes] | None]) -> None:
     wrong = rewritten(bundled(tmp_path / "a.tar"), tmp_path / "b.tar", change)
-    for read in (lambda: verify(wrong, as_json=True), lambda: load(wrong, into=tmp_path / "new", as_json=True)):
+    for read in (
+        lambda: verify(wrong, as_json=True),
+        lambda: load(wrong, into=tmp_path / "new", store=None, as_json=True),
+    ):
         with pytest.raises(InvalidReference):
             read()
     assert not (tmp_path / "escaped").exists()
@@ -191,3 +205,51 @@ def test_a_cache_is_verified_file_by_file(cache: Path, capsys: pytest.CaptureFix
     assert verify(cache, as_json=True) == exit_codes.FAILED
     damaged = json.loads(capsys.readouterr().out)["damaged"]
     assert damaged == ["mappings/jwst/jwst_nircam_0042.imap", f"references/jwst/nircam/{GAIN}"]
+
+
+def test_loading_into_a_store_publishes_the_references_and_makes_no_cache(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = bundled(tmp_path / "nircam.tar")
+    (tmp_path / "objects" / "jwcal").mkdir(parents=True)
+    monkeypatch.setenv("JWCAL_STORE_KIND", "directory")
+    monkeypatch.setenv("JWCAL_STORE_ROOT", str(tmp_path / "objects"))
+    before = sorted(cache.rglob("*"))
+    for _ in range(2):
+        assert load(source, into=None, store="s3://jwcal/references", as_json=True) == exit_codes.DONE
+    assert sorted(cache.rglob("*")) == before
+
+    async def found() -> dict[str, bytes]:
+        async with opened_store(StoreSettings()) as store:
+            catalogue = Catalogue(store, Location("jwcal", "references"), clock=lambda: 0.0)
+            published = [await catalogue.find(name) for name in (GAIN, OTHER_GAIN)]
+            return {one.name: await store.get_bytes(one.object) for one in published if one is not None}
+
+    assert asyncio.run(found()) == {name: in_cache(cache, name).read_bytes() for name in (GAIN, OTHER_GAIN)}
+
+
+@pytest.mark.usefixtures("cache")
+def test_a_damaged_bundle_publishes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def damaged(member: tarfile.TarInfo, content: bytes) -> tuple[str, bytes]:
+        return member.name, content[:-1] + b"x" if member.name.endswith(OTHER_GAIN) else content
+
+    source = rewritten(bundled(tmp_path / "nircam.tar"), tmp_path / "damaged.tar", damaged)
+    (tmp_path / "objects" / "jwcal").mkdir(parents=True)
+    monkeypatch.setenv("JWCAL_STORE_ROOT", str(tmp_path / "objects"))
+    with pytest.raises(InvalidReference, match=OTHER_GAIN):
+        load(source, into=None, store="s3://jwcal/references", as_json=True)
+    assert list((tmp_path / "objects" / "jwcal").iterdir()) == []
+
+
+@pytest.mark.usefixtures("cache")
+def test_a_store_that_is_not_told_of_or_lacks_the_bucket_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = bundled(tmp_path / "nircam.tar")
+    with pytest.raises(ConfigurationError, match="JWCAL_STORE_KIND"):
+        load(source, into=None, store="s3://jwcal/references", as_json=True)
+    with pytest.raises(InvalidKey, match="no address"):
+        load(source, into=None, store="/some/directory", as_json=True)
+    monkeypatch.setenv("JWCAL_STORE_ROOT", str(tmp_path / "objects"))
+    with pytest.raises(BucketNotFound):
+        load(source, into=None, store="s3://jwcal/references", as_json=True)

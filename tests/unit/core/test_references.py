@@ -293,6 +293,16 @@ def test_caches_that_hold_the_same_file_share_its_decoding(crds: Path, tmp_path:
     assert first is second
 
 
+@pytest.mark.usefixtures("crds")
+def test_what_is_held_is_told_by_the_names_of_keywords() -> None:
+    cache = ReferenceCache()
+    source = references(cache)
+    assert cache.names() == ()
+    assert source.load(GainReference) is not None
+    assert cache.names() == (f"crds://{GAIN}",)
+    assert source.used == {"gain": f"crds://{GAIN}"}
+
+
 def test_a_path_that_leads_nowhere_is_a_missing_reference(tmp_path: Path) -> None:
     with pytest.raises(MissingReference, match=r"absent\.fits"):
         ReferenceCache().get(tmp_path / "absent.fits", GainReference, None)

@@ -11,9 +11,9 @@ import pytest
 from pydantic import SecretStr
 
 from jwcal.core.errors import (
-    AlreadyExists,
     BucketNotFound,
     ChecksumMismatch,
+    ObjectExists,
     StorageError,
     StoreDenied,
     StoreUnavailable,
@@ -122,7 +122,7 @@ def test_a_store_that_only_asks_to_come_back_is_unavailable(answer: Answer) -> N
         ((403, "InvalidAccessKeyId"), StoreDenied),
         ((404, "NoSuchBucket"), BucketNotFound),
         ((405, "MethodNotAllowed"), StorageError),
-        ((412, "PreconditionFailed"), AlreadyExists),
+        ((412, "PreconditionFailed"), ObjectExists),
         ((301, "PermanentRedirect"), StorageError),
         ((307, "TemporaryRedirect"), StorageError),
         ((418, "SomethingNew"), StorageError),

@@ -1,6 +1,6 @@
 """Who fetches a file, among replicas that share nothing but the object store.
 
-A claim is an object created conditionally, ``<prefix>/claims/<name>/<generation>``, that its owner rewrites as long as
+A claim is an object created conditionally, ``<place>/claims/<name>/<generation>``, that its owner rewrites as long as
 it works.  Others see that by the contents changing, with their own clock: clocks of machines are not compared.  One
 that has not changed for `patience` seconds is of a dead owner, and the next generation may be created, again by one
 alone.
@@ -13,8 +13,9 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from jwcal.core.errors import ObjectExists, ObjectNotFound, StorageError
-from jwcal.crds_cache.store import ObjectRef, ReferenceStore
+from jwcal.core.errors import ChecksumMismatch, ObjectExists, ObjectNotFound, StorageError
+from jwcal.core.storage.port import ObjectStore
+from jwcal.core.storage.ref import Location, ObjectRef
 
 _logger = logging.getLogger(__name__)
 
@@ -24,16 +25,15 @@ class Claims:
 
     def __init__(
         self,
-        store: ReferenceStore,
+        store: ObjectStore,
+        place: Location,
         *,
-        bucket: str,
-        prefix: str,
         owner: str,
         patience: float,
         clock: Callable[[], float],
     ) -> None:
         self._store = store
-        self._bucket, self._prefix = bucket, prefix
+        self._place = place.under("claims")
         self._owner = owner
         self._patience = patience
         self._clock = clock
@@ -58,7 +58,8 @@ class Claims:
 
     def forget(self, name: str) -> None:
         """The file is there: what was seen of claims to it does not matter any more."""
-        for key in [key for key in self._seen if key.startswith(f"{self._prefix}/claims/{name}/")]:
+        folder = self._place.under(name).folder
+        for key in [key for key in self._seen if key.startswith(folder)]:
             del self._seen[key]
 
     async def _take(self, name: str) -> tuple[ObjectRef, int] | None:
@@ -69,6 +70,8 @@ class Claims:
                 content = await self._store.get_bytes(ref)
             except ObjectNotFound:
                 break
+            except ChecksumMismatch:  # rewritten while it was read: other contents than before and after
+                content = b""
             if self._alive(ref, content):
                 return None
             generation += 1
@@ -105,7 +108,7 @@ class Claims:
                 _logger.warning("claim not removed", extra={"fields": {"file": name, "reason": error.reason}})
 
     def _ref(self, name: str, generation: int) -> ObjectRef:
-        return ObjectRef(self._bucket, f"{self._prefix}/claims/{name}/{generation}", kind="claim")
+        return self._place.object(f"{name}/{generation}", kind="claim")
 
     def _content(self, beat: int) -> bytes:
         return f"{self._owner} {beat}".encode()

@@ -7,7 +7,7 @@ from binascii import Error as NotBase64
 from dataclasses import dataclass
 
 from jwcal.core.errors import InvalidParameter, UnknownContext
-from jwcal.crds_cache.builds import BuildTable
+from jwcal.core.references.builds import BuildTable
 from jwcal.crds_cache.rules import Rules
 
 DEFAULT_PAGE, LARGEST_PAGE = 100, 1000
@@ -40,6 +40,10 @@ class Contexts:
             if not self._default:
                 self._default = await self._rules.default_context()
         return self._default
+
+    async def load_default(self) -> None:
+        """Read the default context, as the first request for references would; its errors where it cannot be."""
+        await self._rules.load(await self.resolve(""))
 
     async def get(self, name: str) -> Context:
         """A context; UnknownContext where neither cache nor server has it."""

@@ -3,14 +3,13 @@
 import re
 from collections.abc import Iterable, Mapping
 
-from jwcal.api.product.v1 import product_pb2
 from jwcal.api.reference.v1 import reference_pb2 as pb
 from jwcal.core.errors import InvalidParameter
 from jwcal.core.references.best import NOT_APPLICABLE, NOT_FOUND, names_a_file
-from jwcal.crds_cache.builds import Build
+from jwcal.core.references.builds import Build
+from jwcal.core.references.publishing import Published
+from jwcal.core.storage.convert import ref_to_proto
 from jwcal.crds_cache.contexts import Context
-from jwcal.crds_cache.publishing import Published
-from jwcal.crds_cache.store import ObjectRef
 
 
 def types_of(names: Iterable[str]) -> tuple[str, ...]:
@@ -35,14 +34,7 @@ def reference(reftype: str, answer: str | None, published: Published | None) -> 
         return pb.Reference(type=reftype, file=NOT_APPLICABLE)
     if published is None:
         return pb.Reference(type=reftype, file=answer)
-    return pb.Reference(type=reftype, file=answer, object=product_ref(published.object), sha1=published.sha1)
-
-
-def product_ref(ref: ObjectRef) -> product_pb2.ProductRef:
-    """An object of the store."""
-    return product_pb2.ProductRef(
-        bucket=ref.bucket, key=ref.key, version=ref.version, sha256=ref.sha256, size=ref.size, kind=ref.kind
-    )
+    return pb.Reference(type=reftype, file=answer, object=ref_to_proto(published.object), sha1=published.sha1)
 
 
 def context(found: Context) -> pb.Context:

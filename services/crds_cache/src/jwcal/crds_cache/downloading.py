@@ -5,7 +5,6 @@ import http.client
 import ssl
 import threading
 import urllib.request
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 from urllib.error import HTTPError, URLError
@@ -13,17 +12,9 @@ from urllib.error import HTTPError, URLError
 from jwcal.core.errors import Cancelled, InvalidReference, MissingReference, ReferenceServerUnavailable
 from jwcal.core.products.replacing import output_error
 from jwcal.core.references.contents import CataloguedFile
+from jwcal.core.references.publishing import Checksums
 
 _CHUNK = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Checksums:
-    """What a file's contents came to."""
-
-    sha1: str
-    sha256: str
-    size: int
 
 
 def download(file: CataloguedFile, path: Path, *, timeout: float, stop: threading.Event) -> Checksums:

@@ -12,9 +12,10 @@ from tempfile import TemporaryDirectory
 
 from jwcal.core.errors import InvalidReference, ReferenceFailure, ReferenceServerUnavailable
 from jwcal.core.references.contents import CataloguedFile, check_name
+from jwcal.core.references.publishing import Catalogue, Checksums, Published
+from jwcal.core.rpc.metrics import Metrics
 from jwcal.crds_cache.claims import Claims
-from jwcal.crds_cache.downloading import Checksums, download, measure
-from jwcal.crds_cache.publishing import Catalogue, Published
+from jwcal.crds_cache.downloading import download, measure
 from jwcal.crds_cache.rules import Rules
 
 _logger = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ class Fetcher:
         scratch: Path,
         *,
         limits: FetchLimits,
+        metrics: Metrics,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._rules = rules
@@ -54,6 +56,7 @@ class Fetcher:
         self._claims = claims
         self._scratch = scratch
         self._limits = limits
+        self._metrics = metrics
         self._jitter = jitter
         self._slots = asyncio.Semaphore(limits.parallel)
         self._flights: dict[str, asyncio.Task[Published]] = {}
@@ -69,6 +72,7 @@ class Fetcher:
         """
         check_name(name)
         found = await self._catalogue.find(name)
+        self._metrics.reference_cache.labels("miss" if found is None else "hit").inc()
         if found is not None:
             return found
         flight = self._flights.get(name)
@@ -106,11 +110,15 @@ class Fetcher:
         file = await self._rules.catalogued(name)
         for attempt in range(1, self._limits.attempts + 1):
             try:
-                return await self._once(file)
+                published = await self._once(file)
             except (InvalidReference, ReferenceServerUnavailable) as error:
+                self._metrics.reference_downloads.labels("failed").inc()
                 if attempt == self._limits.attempts or not file.url:
                     raise
                 _log_attempt(file, attempt, error)
+            else:
+                self._metrics.reference_downloads.labels("done").inc()
+                return published
             await asyncio.sleep(self._limits.backoff_seconds * 2 ** (attempt - 1) * (0.5 + self._jitter()))
         raise AssertionError("attempts are at least one")
 
@@ -118,6 +126,7 @@ class Fetcher:
         if file.path is not None:
             try:
                 checksums = await _in_thread(measure, file, file.path, stop=self._stop)
+                self._metrics.reference_bytes.labels("cache").inc(checksums.size)
                 return await self._catalogue.publish(file.name, file.path, checksums)
             except InvalidReference as error:
                 if not file.url:
@@ -126,6 +135,7 @@ class Fetcher:
         with self._directory() as directory:
             path = Path(directory) / file.name
             checksums = await _in_thread(download, file, path, timeout=self._limits.timeout_seconds, stop=self._stop)
+            self._metrics.reference_bytes.labels("server").inc(checksums.size)
             return await self._catalogue.publish(file.name, path, checksums)
 
     def _directory(self) -> AbstractContextManager[str]:

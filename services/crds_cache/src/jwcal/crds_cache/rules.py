@@ -57,6 +57,10 @@ class Rules:
         """What the server, or the cache, has as default."""
         return await self._ask(best.default_context)
 
+    async def load(self, context: str) -> None:
+        """Read a context, fetched where it is missing."""
+        await self._ask(_load, context)
+
     async def best(self, header: Mapping[str, str], types: Sequence[str], context: str) -> dict[str, str | None]:
         """Plain answers by type; all types of the instrument when none is given."""
         return await self._ask(_best, dict(header), tuple(types), context)
@@ -122,6 +126,10 @@ def _end_with_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
+
+
+def _load(context: str) -> None:
+    contents.load_context(context)  # what it returns does not leave the process
 
 
 def _best(header: dict[str, str], types: tuple[str, ...], context: str) -> dict[str, str | None]:

@@ -9,11 +9,11 @@ import grpc.aio
 from jwcal.api.reference.v1 import reference_pb2 as pb
 from jwcal.api.reference.v1 import reference_pb2_grpc
 from jwcal.core.errors import InvalidParameter
+from jwcal.core.references.builds import BuildTable
+from jwcal.core.references.publishing import Published
 from jwcal.crds_cache import convert
-from jwcal.crds_cache.builds import BuildTable
 from jwcal.crds_cache.contexts import Contexts
 from jwcal.crds_cache.fetching import Fetcher
-from jwcal.crds_cache.publishing import Published
 from jwcal.crds_cache.rules import Rules
 
 _PREFETCHED_AT_ONCE = 8

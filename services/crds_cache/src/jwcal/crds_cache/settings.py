@@ -5,18 +5,26 @@ from pathlib import Path
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from jwcal.crds_cache.builds import Build, BuildTable
+from jwcal.core.references.builds import Build, BuildTable
+from jwcal.core.rpc.settings import ObservabilitySettings, ServerSettings, TokenSettings
+from jwcal.core.storage.opening import StoreSettings
+from jwcal.core.storage.ref import Location
 from jwcal.crds_cache.fetching import FetchLimits
 
 
 class Settings(BaseSettings):
     """What an operator can choose."""
 
-    model_config = SettingsConfigDict(env_prefix="JWCAL_CRDS_CACHE_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix="JWCAL_CRDS_CACHE_", env_nested_delimiter="__", frozen=True, extra="forbid"
+    )
 
-    listen: str = "127.0.0.1:50054"
-    """Address and port."""
-    crds_path: Path
+    server: ServerSettings = ServerSettings(listen=("127.0.0.1:7710",))
+    tokens: TokenSettings = TokenSettings()
+    observability: ObservabilitySettings = ObservabilitySettings()
+    objects: StoreSettings = Field(default_factory=StoreSettings)
+    """The object store; from ``JWCAL_STORE_...``, as for workers."""
+    crds_path: Path = Field(default_factory=lambda: Path.home() / "crds_cache")
     """Cache of the CRDS library: mappings are kept here, by this process alone; offline it holds the references too."""
     server_url: str = ""
     """CRDS server; offline when empty."""
@@ -32,18 +40,20 @@ class Settings(BaseSettings):
     """Beginning of their keys."""
     scratch: Path = Path("/tmp/jwcal-crds-cache")
     """For downloads under way; needs room for `parallel` files."""
-    parallel: int = Field(4, ge=1, le=64)
+    parallel: int = Field(default=4, ge=1, le=64)
     """Files fetched at once."""
-    attempts: int = Field(3, ge=1)
+    attempts: int = Field(default=3, ge=1)
     """For one file, before those who wait are told of the failure."""
-    backoff_seconds: float = Field(1.0, ge=0)
+    backoff_seconds: float = Field(default=1.0, ge=0)
     """Before the second attempt; doubled before each further one."""
-    timeout_seconds: float = Field(60.0, gt=0)
+    timeout_seconds: float = Field(default=60.0, gt=0)
     """Without a byte from the server."""
-    look_seconds: float = Field(1.0, gt=0)
+    look_seconds: float = Field(default=1.0, gt=0)
     """Between looks whether another replica has finished."""
-    claim_seconds: float = Field(30.0, gt=0)
+    claim_seconds: float = Field(default=30.0, gt=0)
     """A replica that has shown no sign of life for so long is given up."""
+    check_seconds: float = Field(default=10.0, gt=0)
+    """Between looks whether store and default context can be had, on which readiness depends."""
 
     @field_validator("server_url")
     @classmethod
@@ -57,6 +67,10 @@ class Settings(BaseSettings):
         if self.default_context and self.default_build:
             raise ValueError("give default_context or default_build, not both")
         return self
+
+    def place(self) -> Location:
+        """Where references lie in the store."""
+        return Location(self.bucket, self.prefix)
 
     def build_table(self) -> BuildTable:
         """The table of builds."""

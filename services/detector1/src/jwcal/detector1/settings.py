@@ -10,7 +10,7 @@ from jwcal.core.metadata import Metadata
 from jwcal.core.parameters import PIPELINE, Overrides, build, class_aliases, merge, read_file
 from jwcal.core.references.best import CrdsLibrary, ReferenceFinder, names_a_file
 from jwcal.core.step import StepDefinition, StepParameters, get_step, load_steps
-from jwcal.detector1.plans import PLANS
+from jwcal.detector1.plans import OFFICIAL_PIPELINES, PLANS
 
 _PIPELINE_PARAMETERS = ("save_calibrated_ramp",)
 _PIPELINE_CLASSES = {
@@ -26,12 +26,30 @@ def definitions() -> dict[str, StepDefinition]:
     return {name: get_step(name) for plan in PLANS.values() for name in plan}
 
 
+def wanted_types(plan: str, *, skip: Sequence[str], only_through: str | None, use_crds_parameters: bool) -> set[str]:
+    """Every type of reference that a run of a plan may ask for; whether a step runs its parameters tell later."""
+    known = definitions()
+    steps = [known[name] for name in PLANS[plan]]
+    parameters = _parameter_types(steps, OFFICIAL_PIPELINES[plan]) if use_crds_parameters else {}
+    names = PLANS[plan]
+    if only_through in names:
+        names = names[: names.index(only_through) + 1]
+    return set(parameters) | {
+        reference.reftype for name in names if name not in skip for reference in known[name].references
+    }
+
+
+def _parameter_types(steps: Sequence[StepDefinition], official: str) -> dict[str, str]:
+    """The ``pars-*`` types of steps and their pipeline, and whose they are."""
+    pipeline_type = f"pars-{_PIPELINE_CLASSES[official].lower()}"
+    return {definition.pars_type: definition.name for definition in steps} | {pipeline_type: PIPELINE}
+
+
 def crds_parameters(
     steps: Sequence[StepDefinition], official: str, metadata: Metadata, context: str, finder: ReferenceFinder
 ) -> Overrides:
     """Parameters of the context's ``pars-*`` references for these steps and their pipeline, whose reference wins."""
-    pipeline_type = f"pars-{_PIPELINE_CLASSES[official].lower()}"
-    wanted = {definition.pars_type: definition.name for definition in steps} | {pipeline_type: PIPELINE}
+    wanted = _parameter_types(steps, official)
     aliases = class_aliases(steps)
     of_steps: list[Overrides] = []
     of_pipeline: list[Overrides] = []

@@ -7,6 +7,7 @@ from pathlib import Path
 from jwcal.core.errors import InvalidParameter
 from jwcal.core.events import Event, StepFinished, StepStarted
 from jwcal.core.events import Progress as Phases
+from jwcal.core.references.resolved import WantedReferences
 from jwcal.core.worker.work import Made, Phase, Plan, Product, Step, Tell, Work
 
 _HOOKS = ("pre_hooks", "post_hooks")
@@ -27,6 +28,24 @@ class Detector1:
             Plan(name=name, official=OFFICIAL_PIPELINES[name], steps=tuple(known[step] for step in steps))
             for name, steps in PLANS.items()
         )
+
+    def wanted_references(self, work: Work) -> WantedReferences | None:
+        """What the steps of the exposure's plan may use, and the references of their parameters."""
+        from jwcal.core.products.read import open_exposure
+        from jwcal.core.references.best import selection_header
+        from jwcal.detector1.process import plan_name
+        from jwcal.detector1.settings import wanted_types
+
+        _check(work)
+        exposure = open_exposure(work.inputs[0].path)
+        types = wanted_types(
+            plan_name(work.plan or None, exposure),
+            skip=work.skip,
+            only_through=work.only_through or None,
+            use_crds_parameters=work.use_reference_parameters,
+        )
+        wanted = tuple(sorted(types - set(work.overrides)))
+        return WantedReferences(selection_header(exposure.metadata), wanted) if wanted else None
 
     def warm_up(self) -> None:
         """Compile the kernels."""
@@ -52,6 +71,7 @@ class Detector1:
             use_crds_parameters=work.use_reference_parameters,
             memory_limit=work.memory_limit or None,
             on_event=_Telling(tell),
+            finder=work.references,
         )
         products = [Product(path=path, kind=_kind(path)) for path in result.products]
         return Made(
@@ -73,7 +93,7 @@ class Detector1:
             context=result.context,
             seconds=result.timings,
             peak_memory=_peak_memory(),
-            held_references=shared_cache.identities(),
+            held_references=shared_cache.names(),
         )
 
 

@@ -5,6 +5,7 @@ from importlib.metadata import version
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from jwcal.core.references.builds import KNOWN
 from jwcal.core.rpc.settings import ObservabilitySettings, ServerSettings, TokenSettings
 from jwcal.core.storage.opening import StoreSettings
 from jwcal.orchestrator.store.port import Policy
@@ -28,11 +29,8 @@ class Settings(BaseSettings):
     output_bucket: str = "jwcal"
     output_prefix: str = "products"
     context: str = ""
-    builds: dict[str, str] = {
-        "11.0.1": "jwst_1293.pmap",
-        "11.1.1": "jwst_1303.pmap",
-        "11.2": "jwst_1321.pmap",
-    }
+    builds: dict[str, str] = {build.name: build.context for build in KNOWN}
+    """Context by operational build."""
     lease_duration: float = Field(default=60.0, gt=0)
     heartbeat: float = Field(default=15.0, gt=0)
     max_attempts: int = Field(default=3, ge=1)

@@ -1,6 +1,7 @@
 """Stage 3 as a worker runs it."""
 
 from jwcal.core.errors import InvalidParameter
+from jwcal.core.references.resolved import WantedReferences
 from jwcal.core.worker.work import Made, Plan, Tell, Work
 
 
@@ -12,6 +13,11 @@ class Stage3:
     def plans(self) -> tuple[Plan, ...]:
         """None yet."""
         return ()
+
+    def wanted_references(self, work: Work) -> WantedReferences | None:
+        """None: the job will be refused."""
+        del work
+        return None
 
     def warm_up(self) -> None:
         """Nothing is to be compiled."""

@@ -1,12 +1,15 @@
 """``jwcal refs bundle``, ``load``, ``verify``: references for machines without a CRDS server."""
 
+import asyncio
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from jwcal.client import exit_codes
 from jwcal.client.output import print_json, print_table
-from jwcal.core.errors import InvalidParameter
+from jwcal.core.errors import ConfigurationError, InvalidParameter
 from jwcal.core.references.bundle import Bundle
 
 
@@ -29,15 +32,47 @@ def make_bundle(output: Path, *, context: str | None, instrument: str, exposures
     return exit_codes.DONE
 
 
-def load(source: Path, *, into: Path | None, as_json: bool) -> int:
-    """Unpack a bundle into a CRDS cache."""
+def load(source: Path, *, into: Path | None, store: str | None, as_json: bool) -> int:
+    """Unpack a bundle into a CRDS cache, publish its references to an object store, or both."""
     from jwcal.core.references.bundle import load_bundle
 
+    if store is not None:
+        with TemporaryDirectory(prefix="jwcal-bundle-") as unpacked:
+            cache = into or Path(unpacked)
+            bundle = load_bundle(source, cache)
+            _publish(bundle, cache, store)
+        _tell(source, bundle, (), as_json=as_json)
+        return exit_codes.DONE
     cache = into or Path(os.environ.get("CRDS_PATH", ""))
     if cache == Path():
         raise InvalidParameter("there is no cache to load into", remedy="give --into DIR or set CRDS_PATH")
     _tell(source, load_bundle(source, cache), (), as_json=as_json)
     return exit_codes.DONE
+
+
+def _publish(bundle: Bundle, cache: Path, store: str) -> None:
+    """Put the references of an unpacked bundle under an ``s3://bucket/prefix`` of the store of the environment."""
+    from pydantic import ValidationError
+
+    from jwcal.core.references.bundle_publishing import publish_bundle
+    from jwcal.core.references.publishing import Catalogue
+    from jwcal.core.storage.opening import StoreSettings, opened_store
+    from jwcal.core.storage.ref import Location
+
+    place = Location.from_uri(store)
+    try:
+        settings = StoreSettings()
+    except ValidationError as error:
+        wrong = "; ".join(each["msg"] for each in error.errors(include_input=False))
+        raise ConfigurationError(
+            f"the environment tells of no store: {wrong}", remedy="set JWCAL_STORE_KIND and what it needs"
+        ) from None
+
+    async def publish() -> None:
+        async with opened_store(settings) as objects:
+            await publish_bundle(bundle, cache, Catalogue(objects, place, clock=time.monotonic))
+
+    asyncio.run(publish())
 
 
 def verify(source: Path, *, as_json: bool) -> int:

@@ -201,12 +201,21 @@ def load(
     into: Annotated[
         Path | None, typer.Option("--into", metavar="DIR", help="CRDS cache, made or added to; else CRDS_PATH.")
     ] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(
+            "--store",
+            metavar="URL",
+            help="Publish the references there: s3://BUCKET/PREFIX of the store of JWCAL_STORE_...; "
+            "no cache is made then without --into.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> int:
-    """Unpack a bundle into a CRDS cache, every file verified. The service of references can serve that offline."""
+    """Unpack a bundle into a CRDS cache, which a reference service can serve offline, or into an object store."""
     from jwcal.client.bundle_command import load as load_bundle
 
-    return load_bundle(source, into=into, as_json=as_json)
+    return load_bundle(source, into=into, store=store, as_json=as_json)
 
 
 @refs.command()

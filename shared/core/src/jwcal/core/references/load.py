@@ -33,6 +33,7 @@ class ReferenceCache:
         self.limit = limit
         self._entries: OrderedDict[_Key, Reference] = OrderedDict()
         self._identities: dict[tuple[str, int, int], str] = {}
+        self._names: dict[str, str] = {}
         self._lock = threading.Lock()
 
     def get(self, path: Path, kind: type[AnyReference], target: Subarray | None) -> AnyReference:
@@ -47,13 +48,14 @@ class ReferenceCache:
         reference = decode(path, kind, target)
         with self._lock:
             self._entries[key] = reference
+            self._names[key[0]] = path.name
             self._shrink(1)
         return reference
 
-    def identities(self) -> tuple[str, ...]:
-        """What is held: SHA-1 of the files where it is known, otherwise path, size and time."""
+    def names(self) -> tuple[str, ...]:
+        """What is held, by the names that R_* keywords have of references of CRDS."""
         with self._lock:
-            return tuple(dict.fromkeys(identity for identity, _, _ in self._entries))
+            return tuple(dict.fromkeys(_crds_name(self._names[identity]) for identity, _, _ in self._entries))
 
     def _shrink(self, kept: int) -> None:
         """Let the longest unused go until the rest is within the limit or no more than `kept` are left."""
@@ -76,6 +78,10 @@ class ReferenceCache:
             with self._lock:
                 self._identities[stamp] = known
         return known
+
+
+def _crds_name(file: str) -> str:
+    return f"crds://{file}"
 
 
 def nbytes(reference: Reference) -> int:
@@ -189,7 +195,7 @@ class CrdsReferences:
         path = self.path(kind.reftype)
         if note:
             overridden = kind.reftype in self.overrides
-            name = NOT_APPLICABLE if path is None else str(path) if overridden else f"crds://{path.name}"
+            name = NOT_APPLICABLE if path is None else str(path) if overridden else _crds_name(path.name)
             self.used[kind.reftype] = name
         if path is None:
             return None

@@ -41,6 +41,12 @@ class Metrics:
         self.reference_cache = Counter(
             "jwcal_reference_cache", "Questions to the cache of references", ("result",), registry=registry
         )
+        self.reference_downloads = Counter(
+            "jwcal_reference_downloads", "Attempts to bring a reference into the store", ("result",), registry=registry
+        )
+        self.reference_bytes = Counter(
+            "jwcal_reference_bytes", "Bytes of references brought", ("source",), registry=registry
+        )
         self.cold_start_seconds = Gauge(
             "jwcal_cold_start_seconds", "Time from the start of the process until it was ready", registry=registry
         )

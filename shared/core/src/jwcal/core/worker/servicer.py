@@ -16,6 +16,7 @@ from jwcal.core.storage.convert import location_from_proto, ref_from_proto
 from jwcal.core.storage.port import ObjectStore
 from jwcal.core.worker.compute import ComputeProcess
 from jwcal.core.worker.convert import result_of, step_report, work_of
+from jwcal.core.worker.references import WorkReferences
 from jwcal.core.worker.transfer import fetch, publish, publish_log
 from jwcal.core.worker.work import Plan, Progressing, Stage, Step
 
@@ -34,12 +35,13 @@ class StageServicer:
         *,
         compute: ComputeProcess,
         store: ObjectStore,
+        references: WorkReferences,
         scratch: Path,
         code_version: str,
         memory_limit: int = 0,
     ) -> None:
         self._stage, self._messages = stage, messages
-        self._compute, self._store, self._scratch = compute, store, scratch
+        self._compute, self._store, self._references, self._scratch = compute, store, references, scratch
         self._code_version, self._memory_limit = code_version, memory_limit
         self._busy = asyncio.Lock()
 
@@ -106,7 +108,9 @@ class StageServicer:
             happened.put_nowait(response(progress=Progress(phase="fetch")))
             files = await fetch(self._store, inputs, place)
             work = work_of(processing, files, place / "out", place / "job.log", self._memory_limit)
-            made = await self._compute.run(work, tell)
+            happened.put_nowait(response(progress=Progress(phase="references")))
+            async with self._references.prepared(work) as prepared:
+                made = await self._compute.run(prepared, tell)
             happened.put_nowait(response(progress=Progress(phase="store", fraction=1.0)))
             refs = await publish(self._store, made.products, output)
             log = await publish_log(self._store, place / "job.log", output)

@@ -14,17 +14,22 @@ from jwcal.api.stage.v1 import stage_pb2
 from jwcal.core.logs import log_to
 from jwcal.core.rpc.channel import open_channel
 from jwcal.core.rpc.observability import observing
+from jwcal.core.rpc.readiness import following
 from jwcal.core.rpc.server import Service, build_server, stop_requests
 from jwcal.core.rpc.tokens import token_verifier
 from jwcal.core.storage.opening import open_store
+from jwcal.core.storage.port import ObjectStore
 from jwcal.core.worker.child import find_stage
 from jwcal.core.worker.compute import ComputeProcess
 from jwcal.core.worker.leases import Queue
+from jwcal.core.worker.references import WorkReferences, opened_references
 from jwcal.core.worker.servicer import StageServicer
 from jwcal.core.worker.settings import WorkerSettings
 from jwcal.core.worker.supervisor import Limits, Supervisor
 
 _logger = logging.getLogger(__name__)
+_LOOK_SECONDS = 5.0
+"""Between two looks at what the worker needs to be ready."""
 
 
 def run_worker(
@@ -53,6 +58,7 @@ async def _run(
         observed = resources.enter_context(observing(settings.observability, found.name))
         store = open_store(settings.store)
         resources.push_async_callback(store.close)
+        references = await resources.enter_async_context(opened_references(settings, found, store, observed))
         compute, direct = (ComputeProcess(stage, memory_limit=settings.memory_limit) for _ in range(2))
         resources.push_async_callback(compute.close)
         resources.push_async_callback(direct.close)
@@ -61,6 +67,7 @@ async def _run(
             messages,
             compute=direct,
             store=store,
+            references=references,
             scratch=settings.scratch / "direct",
             code_version=code_version,
             memory_limit=settings.memory_limit,
@@ -75,17 +82,27 @@ async def _run(
         await resources.enter_async_context(server)
         _logger.info("listening", extra={"fields": {"addresses": [str(address) for address in server.addresses]}})
         await compute.start()
-        await store.ping(settings.bucket)
-        await server.set_ready(True)
+
+        async def check() -> None:
+            await store.ping(settings.bucket)
+            await references.check()
+
+        await resources.enter_async_context(following(check, server.set_ready, seconds=_LOOK_SECONDS))
         if settings.orchestrator:
-            await _work(settings, found.name, code_version, compute, store, stop)
+            await _work(settings, found.name, code_version, compute, store, references, stop)
         else:
             await stop.wait()
         await server.drain()
 
 
 async def _work(
-    settings: WorkerSettings, stage: str, code_version: str, compute: ComputeProcess, store: Any, stop: asyncio.Event
+    settings: WorkerSettings,
+    stage: str,
+    code_version: str,
+    compute: ComputeProcess,
+    store: ObjectStore,
+    references: WorkReferences,
+    stop: asyncio.Event,
 ) -> None:
     channel = open_channel(settings.orchestrator, settings.client)
     try:
@@ -101,6 +118,7 @@ async def _work(
             queue=queue,
             compute=compute,
             store=store,
+            references=references,
             scratch=settings.scratch / "jobs",
             limits=limits,
             code_version=code_version,

@@ -29,6 +29,14 @@ class WorkerSettings(BaseSettings):
     """Must be there before the worker is ready."""
     scratch: Path = Field(default_factory=lambda: Path(tempfile.gettempdir()) / "jwcal-worker")
     """Directory of this worker alone; it is emptied at the start."""
+    references: str = ""
+    """Address of ReferenceService; empty to leave references to the CRDS library, as its own environment says."""
+    reference_cache: Path = Field(default_factory=lambda: Path(tempfile.gettempdir()) / "jwcal-references")
+    """Directory for references of the service, shared by all workers of the node."""
+    reference_cache_bytes: int = Field(default=64 << 30, gt=0)
+    """What it may take; the longest unused go first."""
+    reference_patience: float = Field(default=120.0, ge=0)
+    """Seconds for which a job waits for a reference service that is away, before its attempt fails."""
     memory_limit: int = Field(default=0, ge=0)
     """Bytes of the compute process; 0 for no limit."""
     leases: int = Field(default=2, ge=1, le=8)

@@ -16,6 +16,7 @@ from jwcal.core.storage.ref import Location
 from jwcal.core.worker.compute import ComputeProcess
 from jwcal.core.worker.convert import failure_of, result_of, step_report, work_of
 from jwcal.core.worker.leases import HeldLease, LeaseLost, Queue
+from jwcal.core.worker.references import WorkReferences
 from jwcal.core.worker.transfer import fetch, publish, publish_log
 from jwcal.core.worker.work import Made, Progressing, Step
 
@@ -45,11 +46,12 @@ class Supervisor:
         queue: Queue,
         compute: ComputeProcess,
         store: ObjectStore,
+        references: WorkReferences,
         scratch: Path,
         limits: Limits,
         code_version: str,
     ) -> None:
-        self._queue, self._compute, self._store = queue, compute, store
+        self._queue, self._compute, self._store, self._references = queue, compute, store, references
         self._scratch, self._limits, self._code_version = scratch, limits, code_version
         self._computing = asyncio.Lock()
         self._held_references: tuple[str, ...] = ()
@@ -156,10 +158,12 @@ class Supervisor:
             raise OutputError(f"no scratch directory ({error.strerror})", file=place) from error
         held.progress.CopyFrom(Progress(phase="fetch"))
         files = await _only_error(fetch(self._store, inputs, place))
-        held.progress.CopyFrom(Progress(phase="wait", fraction=_FETCHED))
+        held.progress.CopyFrom(Progress(phase="references", fraction=_FETCHED))
         work = work_of(held.job.processing, files, output, place / "job.log", self._limits.memory)
-        async with self._computing:
-            made = await self._compute.run(work, lambda event: _note(held, event))
+        async with self._references.prepared(work) as prepared:
+            held.progress.CopyFrom(Progress(phase="wait", fraction=_FETCHED))
+            async with self._computing:
+                made = await self._compute.run(prepared, lambda event: _note(held, event))
         self._held_references = made.held_references
         return await self._stored(held, made, place)
 

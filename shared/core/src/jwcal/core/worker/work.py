@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Protocol
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from jwcal.core.errors import JwcalError
+from jwcal.core.references.resolved import ResolvedReferences, WantedReferences
 from jwcal.core.step import StepDefinition
 
 
@@ -40,6 +41,8 @@ class Work(_Message):
     """Local path or ``N/A`` by reference type."""
     context: str = ""
     """CRDS context; empty for the default one."""
+    references: ResolvedReferences | None = None
+    """Best references and their files; None leaves them to the ``crds`` library of the compute process."""
     use_reference_parameters: bool = True
     products: tuple[str, ...] = ()
     """Kinds to keep; empty for all that are made."""
@@ -91,7 +94,7 @@ class Made(_Message):
     peak_memory: int = 0
     """Bytes."""
     held_references: tuple[str, ...] = ()
-    """Checksums of the references that stay decoded."""
+    """References that stay decoded, by the names in `Step.references`."""
 
 
 class Failed(_Message):
@@ -149,6 +152,9 @@ class Stage(Protocol):
 
     def plans(self) -> tuple[Plan, ...]:
         """Every plan, in the supervisor's process: nothing heavy may be imported."""
+
+    def wanted_references(self, work: Work) -> WantedReferences | None:
+        """What a job may need, by its input's header, in the supervisor's process; None for nothing."""
 
     def warm_up(self) -> None:
         """Load and compile what jobs will need, in the child's process."""

@@ -1,15 +1,9 @@
-"""Builds, and the settings that add to them."""
-
-import json
+"""Operational builds and their contexts."""
 
 import pytest
-from pydantic import ValidationError
 
 from jwcal.core.errors import InvalidParameter, UnknownBuild
-from jwcal.crds_cache.builds import KNOWN, Build, BuildTable
-from jwcal.crds_cache.settings import Settings
-
-PREFIX = "JWCAL_CRDS_CACHE_"
+from jwcal.core.references.builds import KNOWN, Build, BuildTable
 
 
 def test_the_builds_of_operations_are_known() -> None:
@@ -48,32 +42,3 @@ def test_an_unknown_build_names_the_known_ones() -> None:
 def test_what_is_no_number_of_a_build_is_refused(name: str) -> None:
     with pytest.raises(InvalidParameter):
         BuildTable([Build(name, "1", "jwst_0001.pmap")])
-
-
-def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(f"{PREFIX}CRDS_PATH", "/cache")
-    monkeypatch.setenv(f"{PREFIX}DEFAULT_BUILD", "12.0")
-    monkeypatch.setenv(
-        f"{PREFIX}BUILDS", json.dumps([{"name": "12.0", "package_version": "2.0", "context": "jwst_2000.pmap"}])
-    )
-    settings = Settings()
-    assert settings.pinned_context() == "jwst_2000.pmap"
-    assert settings.build_table().named("11.2").context == "jwst_1321.pmap"
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"SERVER_URL": "file:///etc/passwd"},
-        {"SERVER_URL": "crds.example"},
-        {"DEFAULT_BUILD": "11.2", "DEFAULT_CONTEXT": "jwst_1321.pmap"},
-        {"PARALLEL": "0"},
-        {"ATTEMPTS": "0"},
-        {"BUILDS": "[{}]"},
-    ],
-)
-def test_settings_that_cannot_be_are_refused(monkeypatch: pytest.MonkeyPatch, wrong: dict[str, str]) -> None:
-    for name, value in ({"CRDS_PATH": "/cache"} | wrong).items():
-        monkeypatch.setenv(f"{PREFIX}{name}", value)
-    with pytest.raises(ValidationError):
-        Settings()

@@ -2,8 +2,8 @@
 
 ::
 
-    <prefix>/sha256/<aa>/<digest>/<name>     the contents
-    <prefix>/index/<name>.json               checksums, size and place; written last, so what it names is there
+    <place>/sha256/<aa>/<digest>/<name>     the contents
+    <place>/index/<name>.json               checksums, size and place; written last, so what it names is there
 
 A CRDS name is never used for other contents, so both are written once and never changed.
 """
@@ -12,14 +12,23 @@ import json
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jwcal.core.errors import ChecksumMismatch, ObjectExists, ObjectNotFound
-from jwcal.crds_cache.downloading import Checksums
-from jwcal.crds_cache.store import ObjectRef, ReferenceStore
+from jwcal.core.storage.port import ObjectStore
+from jwcal.core.storage.ref import Location, ObjectRef, content_addressed
 
 _logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Checksums:
+    """What a file's contents came to."""
+
+    sha1: str
+    sha256: str
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +51,15 @@ class Catalogue:
 
     def __init__(
         self,
-        store: ReferenceStore,
+        store: ObjectStore,
+        place: Location,
         *,
-        bucket: str,
-        prefix: str,
         clock: Callable[[], float],
         recheck_seconds: float = 300,
         remembered: int = 20_000,
     ) -> None:
         self._store = store
-        self._bucket, self._prefix = bucket, prefix
+        self._place = place
         self._clock = clock
         self._recheck_seconds = recheck_seconds
         self._limit = remembered
@@ -97,9 +105,8 @@ class Catalogue:
         return found
 
     def _index(self, name: str) -> ObjectRef:
-        return ObjectRef(self._bucket, f"{self._prefix}/index/{name}.json", kind="json")
+        return self._place.object(f"index/{name}.json", kind="json")
 
     def _contents(self, name: str, checksums: Checksums) -> ObjectRef:
-        digest = checksums.sha256
-        key = f"{self._prefix}/sha256/{digest[:2]}/{digest}/{name}"
-        return ObjectRef(self._bucket, key, sha256=digest, size=checksums.size, kind="reference")
+        ref = content_addressed(self._place, checksums.sha256, name)
+        return replace(ref, size=checksums.size, kind="reference")
