@@ -10,7 +10,7 @@ from jwcal.orchestrator.errors import LeaseLost
 from jwcal.orchestrator.identifiers import uuid7
 from jwcal.orchestrator.model import NewRun, RunSpec, Stage, State
 from jwcal.orchestrator.store.database import Database
-from jwcal.orchestrator.store.port import Policy
+from jwcal.orchestrator.store.port import Demand, Policy
 from jwcal.orchestrator.store.sql import SqlJobStore
 from tests.contract.jobs.conftest import fresh_database
 from tests.contract.jobs.stores import OUTPUT, a_job, a_result
@@ -40,7 +40,7 @@ def test_two_replicas_give_every_job_once_and_fan_in_exactly(postgres: str) -> N
         async def worker(number: int) -> None:
             nonlocal refused
             store, other = stores[number % 2], stores[1 - number % 2]
-            while lease := await store.lease(worker=f"w{number}", stage=Stage.DETECTOR1):
+            while lease := await store.lease(Demand(worker=f"w{number}", stage=Stage.DETECTOR1)):
                 given[lease.job.title] += 1
                 ends = await asyncio.gather(
                     store.complete(lease.job.id, lease.token, a_result(lease.job.title)),
@@ -54,7 +54,7 @@ def test_two_replicas_give_every_job_once_and_fan_in_exactly(postgres: str) -> N
         await asyncio.gather(*(worker(number) for number in range(12)))
         assert given == Counter({f"e{i}": 1 for i in range(40)})
         assert refused == 40
-        lease = await stores[0].lease(worker="w", stage=Stage.STAGE3)
+        lease = await stores[0].lease(Demand(worker="w", stage=Stage.STAGE3))
         assert lease is not None and len(lease.inputs) == 40
         await stores[1].complete(lease.job.id, lease.token, a_result("all"))
         run = await stores[0].get_run(runs[0].id)
@@ -76,9 +76,9 @@ def test_duplicates_submitted_to_two_replicas_at_once_are_done_once(postgres: st
         await pairs[0][0].migrate()
         new = NewRun(spec=RunSpec(), jobs=(a_job("a", known=True),), output=OUTPUT, context="")
         runs = await asyncio.gather(*(store.create_run(new) for store in stores * 4))
-        lease = await stores[0].lease(worker="w", stage=Stage.DETECTOR1)
+        lease = await stores[0].lease(Demand(worker="w", stage=Stage.DETECTOR1))
         assert lease is not None
-        assert await stores[1].lease(worker="v", stage=Stage.DETECTOR1) is None
+        assert await stores[1].lease(Demand(worker="v", stage=Stage.DETECTOR1)) is None
         await stores[1].complete(lease.job.id, lease.token, a_result("a"))
         ends = [await stores[0].get_run(run.id) for run in runs]
         assert {run.state for run in ends} == {State.SUCCEEDED}
@@ -112,7 +112,7 @@ def test_connections_that_are_cut_cost_nothing(postgres: str) -> None:
         async def worker(number: int) -> None:
             nonlocal given, cuts
             while lease := await store.lease(
-                worker=f"w{number}", stage=Stage.DETECTOR1, request_id=f"{number}-{sum(done.values())}"
+                Demand(worker=f"w{number}", stage=Stage.DETECTOR1, request_id=f"{number}-{sum(done.values())}")
             ):
                 given += 1
                 if given % 10 == 5:
