@@ -22,7 +22,7 @@ Message = TypeVar("Message")
 _LOG = logging.getLogger(__name__)
 _PAGE = 500
 _SLICE = 50  # of a feed that a watcher sends before it looks again
-_MOST_HELD = 2000  # jobs of one feed
+_MOST_HELD = 2000  # jobs of one feed, unless told otherwise
 _PAUSE_OF_A_WATCHER = 0.001  # seconds; the more there are, the rarer they look, so that workers are not held up
 
 
@@ -45,6 +45,7 @@ class _Feed(Generic[Message]):
     jobs: dict[str, Seen[Message]] = field(default_factory=dict)
     order: list[tuple[int, str]] = field(default_factory=list)  # cursors and ids; stale where the job changed later
     watchers: int = 0
+    most_held: int = _MOST_HELD
     gone: bool = False
     changed: asyncio.Event = field(default_factory=asyncio.Event)  # replaced with every change
     reading: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -58,10 +59,10 @@ class _Feed(Generic[Message]):
 
     def trim(self) -> None:
         """Let go of stale entries, and of the oldest jobs where there are too many."""
-        if len(self.order) <= 2 * max(len(self.jobs), _SLICE) and len(self.jobs) <= _MOST_HELD:
+        if len(self.order) <= 2 * max(len(self.jobs), _SLICE) and len(self.jobs) <= self.most_held:
             return
         live = [(cursor, job) for cursor, job in self.order if self.jobs[job].cursor == cursor]
-        excess, self.order = live[:-_MOST_HELD], live[-_MOST_HELD:]
+        excess, self.order = live[: -self.most_held], live[-self.most_held :]
         for cursor, job in excess:
             del self.jobs[job]
             self.floor = cursor
@@ -94,10 +95,12 @@ class RunWatching(Generic[Message]):
         of_job: Callable[[Job], Message],
         interval: float = 0.5,
         pause: float = 0.05,
+        most_held: int = _MOST_HELD,
     ) -> None:
         self._store = store
         self._of_run, self._of_job = of_run, of_job
         self._pause = pause
+        self._most_held = most_held
         self._beat = Beat(interval=interval, pause=pause)
         self._feeds: dict[str, _Feed[Message]] = {}
         self._opening: dict[str, asyncio.Lock] = {}
@@ -176,9 +179,10 @@ class RunWatching(Generic[Message]):
 
     async def _open(self, run: str) -> _Feed[Message]:
         present = await self._store.get_run(run, whole=False)
-        held = sum(present.jobs.values()) <= _MOST_HELD
+        held = sum(present.jobs.values()) <= self._most_held
         floor = 0 if held else present.cursor
-        feed = _Feed(Seen(present.cursor, self._of_run(present)), present.state in FINISHED, floor, present.cursor)
+        seen = Seen(present.cursor, self._of_run(present))
+        feed = _Feed(seen, present.state in FINISHED, floor, present.cursor, most_held=self._most_held)
         await self._read_jobs(run, feed, after=floor)
         return feed
 
