@@ -23,7 +23,7 @@ from jwcal.api.stage.v1 import stage_pb2
 
 _WATCH = "/jwcal.api.pipeline.v1.PipelineService/WatchRun"
 _SLOW_PAUSE = 0.1  # seconds that the slow watcher takes for a message
-_PROBE_PAUSE = 0.05  # seconds between the questions of a reader
+_PROBE_PAUSE = 0.1  # seconds between the questions of a reader
 
 
 class Times:

@@ -25,7 +25,7 @@ def key(**changes: object) -> str | None:
 def test_the_key_is_of_contents_not_of_places_and_orders() -> None:
     elsewhere = dataclasses.replace(INPUT, bucket="elsewhere", key="d")
     assert key() == job_key(Stage.DETECTOR1, (elsewhere,), ASKED, code_version="1")
-    assert key() == key(skip=("rscd", "ipc"), memory_limit=5)
+    assert key() == key(skip=("rscd", "ipc"), memory_limit=5, required_memory=7)
 
 
 @pytest.mark.parametrize(

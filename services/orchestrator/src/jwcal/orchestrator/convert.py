@@ -142,7 +142,7 @@ def run_spec_message(spec: RunSpec) -> pipeline_pb2.RunSpec:
             message.association.object.CopyFrom(ref_to_proto(given.object))
         if given.members is not None:
             message.association.members.CopyFrom(location_to_proto(given.members))
-    else:
+    elif spec.exposures:
         message.exposures.files.extend(ref_to_proto(file) for file in spec.exposures)
     return message
 
