@@ -7,7 +7,7 @@ PACKAGES := shared/api shared/core shared/observatory shared/client services/crd
 	services/detector1 services/stage2 services/stage3 services/orchestrator
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test test-fast check check-proto proto format requirements official bench clean
+.PHONY: help setup demo test test-fast check check-proto proto format requirements official bench bench-services clean
 
 help:
 	@echo "make demo       simulate an exposure, calibrate it, compare with the truth, draw a picture"
@@ -17,6 +17,7 @@ help:
 	@echo "make proto      generate shared/api from the interfaces in proto/"
 	@echo "make official   install the official package beside ours, for parity tests and benchmarks"
 	@echo "make bench      measure both, write BENCHMARKS.md (BENCH='--only speed --again')"
+	@echo "make bench-services  load the queue, on SQLite and PostgreSQL (BENCH='--jobs 2000 --database sqlite')"
 
 setup: $(READY)
 
@@ -79,6 +80,9 @@ $(OFFICIAL)/.ready:
 
 bench: $(READY) official
 	$(BIN)/python -m tests.bench $(BENCH)
+
+bench-services: $(READY)
+	$(BIN)/python -m tests.bench.queue $(BENCH)
 
 clean:
 	rm -rf $(VENV) $(OFFICIAL) .work demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis

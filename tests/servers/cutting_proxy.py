@@ -7,15 +7,28 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 
+def http_request(data: bytes) -> bytes | None:
+    """The request line where this is the beginning of an HTTP request."""
+    first_line = data.partition(b"\r\n")[0]
+    return first_line if first_line.endswith(b"HTTP/1.1") else None
+
+
+def postgres_query(data: bytes) -> bytes | None:
+    """The text of a simple query of PostgreSQL's protocol: a Q, four bytes of length, and the text."""
+    return data[5:].partition(b"\0")[0] if data.startswith(b"Q\0") else None
+
+
 @dataclass
 class CuttingProxy:
     """Passes connections on to `target`, and cuts those whose request `cuts` wants before an answer goes back."""
 
     target: tuple[str, int]
     cuts: Callable[[bytes], bool]
-    """Asked with the beginning of each request that is the first of its connection or follows an answer."""
+    """Asked with each request that is the first of its connection or follows an answer."""
+    request_in: Callable[[bytes], bytes | None] = http_request
+    """What is asked with: the request at the beginning of what was received, where there is one."""
     cut: list[bytes] = field(default_factory=list)
-    """First lines of the requests whose answers were lost."""
+    """The requests whose answers were lost."""
     _listener: socket.socket = field(default_factory=lambda: socket.create_server(("127.0.0.1", 0)))
     _threads: list[threading.Thread] = field(default_factory=list)
     _open: list[socket.socket] = field(default_factory=list)
@@ -53,9 +66,9 @@ class CuttingProxy:
             back.start()
             with suppress(OSError):
                 while data := client.recv(1 << 16):
-                    first_line = data.partition(b"\r\n")[0]
-                    if first_line.endswith(b"HTTP/1.1") and self.cuts(first_line):
-                        self.cut.append(first_line)
+                    request = self.request_in(data)
+                    if request is not None and self.cuts(request):
+                        self.cut.append(request)
                         doomed.set()
                     server.sendall(data)
             with suppress(OSError):
@@ -73,10 +86,12 @@ class CuttingProxy:
 
 
 @contextmanager
-def cutting_proxy(target: str, cuts: Callable[[bytes], bool]) -> Iterator[CuttingProxy]:
+def cutting_proxy(
+    target: str, cuts: Callable[[bytes], bool], request_in: Callable[[bytes], bytes | None] = http_request
+) -> Iterator[CuttingProxy]:
     """A running proxy in front of ``host:port``."""
     host, _, port = target.partition(":")
-    proxy = CuttingProxy((host, int(port)), cuts)
+    proxy = CuttingProxy((host, int(port)), cuts, request_in)
     thread = threading.Thread(target=proxy.serve)
     thread.start()
     try:

@@ -7,26 +7,15 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
+from jwcal.core.storage.ref import Location, ObjectRef
 from jwcal.orchestrator.identifiers import uuid7
-from jwcal.orchestrator.model import (
-    Failure,
-    Job,
-    Lease,
-    Location,
-    NewJob,
-    NewRun,
-    ObjectRef,
-    Processing,
-    Result,
-    Run,
-    RunSpec,
-    Stage,
-)
+from jwcal.orchestrator.model import Failure, Job, Lease, NewJob, NewRun, Processing, Result, Run, RunSpec, Stage
 from jwcal.orchestrator.store.database import Database, database_clock
-from jwcal.orchestrator.store.port import Policy
+from jwcal.orchestrator.store.port import Demand, Policy
 from jwcal.orchestrator.store.sql import SqlJobStore
 
 T = TypeVar("T")
+CONTEXT = "jwst_1303.pmap"
 OUTPUT = Location(bucket="products", prefix="out")
 LOST = Failure(reason="OUT_OF_MEMORY", message="too large", retryable=True)
 BROKEN = Failure(reason="INVALID_DATA", message="not a ramp", retryable=False)
@@ -57,11 +46,11 @@ class StoreOnTrial:
         self.run(self.store.close())
 
     def submit(self, *jobs: NewJob, request_id: str = "", **spec: Any) -> Run:
-        new = NewRun(spec=RunSpec(**spec), jobs=jobs, request_id=request_id, output=OUTPUT, context="jwst_1303.pmap")
+        new = NewRun(spec=RunSpec(**spec), jobs=jobs, request_id=request_id, output=OUTPUT, context=CONTEXT)
         return self.run(self.store.create_run(new))
 
     def lease(self, worker: str = "w1", stage: Stage = Stage.DETECTOR1, **more: Any) -> Lease | None:
-        return self.run(self.store.lease(worker=worker, stage=stage, **more))
+        return self.run(self.store.lease(Demand(worker=worker, stage=stage, **more)))
 
     def leased(self, worker: str = "w1", stage: Stage = Stage.DETECTOR1, **more: Any) -> Lease:
         lease = self.lease(worker, stage, **more)
@@ -95,7 +84,7 @@ def an_input(name: str, *, known: bool = False) -> ObjectRef:
 
 def a_job(title: str, *, stage: Stage = Stage.DETECTOR1, known: bool = False, **more: Any) -> NewJob:
     inputs = () if more.get("parents") else (an_input(title, known=known),)
-    return NewJob(stage=stage, title=title, processing=Processing(), **{"inputs": inputs, **more})
+    return NewJob(stage=stage, title=title, processing=Processing(context=CONTEXT), **{"inputs": inputs, **more})
 
 
 def a_result(title: str) -> Result:

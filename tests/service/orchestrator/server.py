@@ -1,67 +1,45 @@
 """A real server with both services on loopback, and a channel to it."""
 
+import asyncio
 import contextlib
 import json
 import os
 import random
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
-from google.protobuf import any_pb2
-from google.rpc import error_details_pb2, status_pb2
+from google.rpc import error_details_pb2
 from grpc_status import rpc_status
+from prometheus_client import CollectorRegistry
 
 from jwcal.api.pipeline.v1 import pipeline_pb2, pipeline_pb2_grpc
 from jwcal.api.product.v1 import product_pb2
 from jwcal.api.queue.v1 import queue_pb2, queue_pb2_grpc
 from jwcal.api.stage.v1 import stage_pb2
 from jwcal.core.errors import JwcalError
+from jwcal.core.rpc.metrics import Metrics
+from jwcal.core.rpc.principal import Principal, current_principal
+from jwcal.core.rpc.server import RpcServer, Service, build_server
+from jwcal.core.rpc.settings import ServerSettings
+from jwcal.core.rpc.traces import Tracing
+from jwcal.core.storage.convert import ref_to_proto
+from jwcal.core.storage.memory import MemoryStore
 from jwcal.core.storage.opening import StoreSettings
+from jwcal.core.storage.port import ObjectStore
+from jwcal.core.storage.ref import ObjectRef
+from jwcal.orchestrator.contexts import Contexts, ContextTable
 from jwcal.orchestrator.identifiers import uuid7
+from jwcal.orchestrator.observation import Observation
 from jwcal.orchestrator.service import Orchestrator, orchestrating
 from jwcal.orchestrator.settings import Settings
 from jwcal.orchestrator.store.database import Database
 from jwcal.orchestrator.store.sql import SqlJobStore
-from jwcal.orchestrator.submission import UnknownInputs
+from jwcal.orchestrator.stored_inputs import StoredInputs
 
-
-class StatusOfErrors(grpc.aio.ServerInterceptor):
-    """Answers with the status of typed errors."""
-
-    async def intercept_service(
-        self, continuation: Callable[[Any], Awaitable[Any]], details: grpc.HandlerCallDetails
-    ) -> Any:
-        handler = await continuation(details)
-        if handler.response_streaming:
-
-            async def stream(request: Any, context: Any) -> AsyncIterator[Any]:
-                try:
-                    async for response in handler.unary_stream(request, context):
-                        yield response
-                except JwcalError as error:
-                    await context.abort_with_status(rpc_status.to_status(status_of(error)))
-
-            return grpc.unary_stream_rpc_method_handler(
-                stream, handler.request_deserializer, handler.response_serializer
-            )
-
-        async def unary(request: Any, context: Any) -> Any:
-            try:
-                return await handler.unary_unary(request, context)
-            except JwcalError as error:
-                await context.abort_with_status(rpc_status.to_status(status_of(error)))
-
-        return grpc.unary_unary_rpc_method_handler(unary, handler.request_deserializer, handler.response_serializer)
-
-
-def status_of(error: JwcalError) -> status_pb2.Status:
-    detail = any_pb2.Any()
-    detail.Pack(error_details_pb2.ErrorInfo(reason=error.reason, domain="jwcal", metadata=error.metadata()))
-    number = getattr(grpc.StatusCode, error.grpc_code).value[0]
-    return status_pb2.Status(code=number, message=str(error), details=[detail])
+PIPELINE, QUEUE = "jwcal.api.pipeline.v1.PipelineService", "jwcal.api.queue.v1.QueueService"
 
 
 @dataclass(frozen=True)
@@ -73,10 +51,24 @@ class Served:
     pipeline: Any
     queue: Any
     store: SqlJobStore
+    objects: ObjectStore
     orchestrator: Orchestrator
+    server: RpcServer
+    metrics: Metrics
+
+    def metric(self, name: str, **labels: str) -> float:
+        """A sample of the metrics; 0 where there is none."""
+        return self.metrics.registry.get_sample_value(name, labels) or 0.0
+
+    async def upload(self, *names: str) -> list[product_pb2.ProductRef]:
+        """Files under ``raw/``, each with contents of its own."""
+        refs = [ObjectRef("jwcal", f"raw/{name}", kind="uncal") for name in names]
+        for ref in refs:
+            await self.objects.put_bytes(ref.key.encode(), ref)
+        return [ref_to_proto(ref) for ref in refs]
 
     async def submit(self, *names: str, request_id: str = "", **spec: Any) -> pipeline_pb2.Run:
-        files = [product_pb2.ProductRef(bucket="jwcal", key=f"raw/{name}_uncal.fits", kind="uncal") for name in names]
+        files = await self.upload(*(f"{name}_uncal.fits" for name in names))
         request = pipeline_pb2.CreateRunRequest(
             spec=pipeline_pb2.RunSpec(exposures=pipeline_pb2.Exposures(files=files), **spec),
             request_id=request_id or str(uuid.uuid4()),
@@ -97,33 +89,58 @@ class Served:
 
 
 @contextlib.asynccontextmanager
-async def serving(address: str, **settings: Any) -> AsyncIterator[Served]:
+async def serving(
+    address: str,
+    *,
+    contexts: Contexts | None = None,
+    tracing: Tracing | None = None,
+    principal: Principal | None = None,
+    **settings: Any,
+) -> AsyncIterator[Served]:
     """Serve on a free port of loopback over the database of this address."""
     database = Database(address)
     await database.migrate()
+    objects = MemoryStore()
+    await objects.make_bucket("jwcal")
     rules = Settings(**{"objects": StoreSettings(kind="memory")} | settings)
+    metrics = Metrics(CollectorRegistry())
+    observation = Observation(metrics)
     store = SqlJobStore(
         database,
         rules.policy(),
         identify=lambda moment: uuid7(moment, os.urandom(10)),
         jitter=random.Random(1).random,
+        listener=observation.tell,
     )
     try:
-        async with orchestrating(store, rules, UnknownInputs(), owner=lambda _: "tester") as orchestrator:
-            server = grpc.aio.server(interceptors=[StatusOfErrors()])
-            orchestrator.add_to(server)
-            port = server.add_insecure_port("127.0.0.1:0")
-            await server.start()
-            async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-                yield Served(
-                    f"127.0.0.1:{port}",
-                    channel,
-                    pipeline_pb2_grpc.PipelineServiceStub(channel),
-                    queue_pb2_grpc.QueueServiceStub(channel),
-                    store,
-                    orchestrator,
-                )
-            await server.stop(None)
+        async with orchestrating(
+            store,
+            rules,
+            StoredInputs(objects),
+            contexts or ContextTable(rules.builds, rules.context),
+            observation=observation,
+            tracing=tracing,
+            principal=(lambda: principal) if principal else current_principal,
+        ) as orchestrator:
+            services = [Service(PIPELINE, orchestrator.add_to), Service(QUEUE, lambda _: None)]
+            where = ServerSettings(listen=("127.0.0.1:0",), plaintext=True)
+            server = build_server(services, where, verifier=None, metrics=metrics, tracing=tracing)
+            async with server:
+                ending = asyncio.create_task(orchestrator.end_waiting(server.draining))
+                found = str(server.addresses[0])
+                async with grpc.aio.insecure_channel(found) as channel:
+                    yield Served(
+                        found,
+                        channel,
+                        pipeline_pb2_grpc.PipelineServiceStub(channel),
+                        queue_pb2_grpc.QueueServiceStub(channel),
+                        store,
+                        objects,
+                        orchestrator,
+                        server,
+                        metrics,
+                    )
+                ending.cancel()
     finally:
         await store.close()
 

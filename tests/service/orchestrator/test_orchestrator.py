@@ -39,12 +39,13 @@ async def create(served: Served, spec: pipeline_pb2.RunSpec) -> pipeline_pb2.Run
 def test_an_association_becomes_products(tmp_path: Path) -> None:
     async def work() -> None:
         async with serving(database(tmp_path), context="jwst_1303.pmap") as served:
+            await served.upload("a_uncal.fits", "b_uncal.fits")
             association = pipeline_pb2.Association(
                 json=an_association("a_uncal.fits", "b_uncal.fits"),
                 members=product_pb2.Location(bucket="jwcal", prefix="raw"),
             )
             run = await create(served, pipeline_pb2.RunSpec(association=association, products=["rate"]))
-            assert (run.state, run.owner, run.context) == (pipeline_pb2.STATE_PENDING, "tester", "jwst_1303.pmap")
+            assert (run.state, run.owner, run.context) == (pipeline_pb2.STATE_PENDING, "local", "jwst_1303.pmap")
             for name in ("a", "b"):
                 lease = (await served.lease()).lease
                 assert [file.key for file in lease.inputs] == [f"raw/{name}_uncal.fits"]
@@ -332,17 +333,20 @@ WRONG = {
     "control character": (of_text(an_association("a\n_uncal.fits")), "INVALID_ASSOCIATION"),
     "backslash": (of_text(an_association("..\\a_uncal.fits")), "INVALID_ASSOCIATION"),
     "no suffix": (of_text(an_association("a.fits")), "INVALID_ASSOCIATION"),
-    "other bucket": (of_text(an_association("a_uncal.fits"), product_pb2.Location(bucket="x")), "INVALID_ASSOCIATION"),
+    "other bucket": (
+        of_text(an_association("a_uncal.fits"), product_pb2.Location(bucket="elsewhere")),
+        "FORBIDDEN_LOCATION",
+    ),
     "members above": (
         of_text(an_association("a_uncal.fits"), product_pb2.Location(bucket="jwcal", prefix="a/../..")),
-        "INVALID_ASSOCIATION",
+        "INVALID_KEY",
     ),
     "no members' place": (
         pipeline_pb2.RunSpec(association=pipeline_pb2.Association(json=an_association("a_uncal.fits"))),
         "INVALID_ASSOCIATION",
     ),
-    "exposures elsewhere": (of_files("a_uncal.fits", bucket="x"), "INVALID_ASSOCIATION"),
-    "an exposure above": (of_files("../a_uncal.fits"), "INVALID_ASSOCIATION"),
+    "exposures elsewhere": (of_files("a_uncal.fits", bucket="elsewhere"), "FORBIDDEN_LOCATION"),
+    "an exposure above": (of_files("../a_uncal.fits"), "INVALID_KEY"),
     "not an exposure": (of_files("a_i2d.fits"), "INVALID_EXPOSURE"),
     "an exposure twice": (of_files("a_uncal.fits", "a_uncal.fits"), "INVALID_EXPOSURE"),
     "unknown product": (of_files("a_uncal.fits", products=["jpeg"]), "INVALID_REQUEST"),
@@ -352,7 +356,7 @@ WRONG = {
     "build": (of_files("a_uncal.fits", build="1.0"), "INVALID_REQUEST"),
     "label": (of_files("a_uncal.fits", labels={"a": "x" * 2000}), "INVALID_REQUEST"),
     "zero byte": (of_files("a_uncal.fits", program="a\0b"), "INVALID_REQUEST"),
-    "output": (of_files("a_uncal.fits", output=product_pb2.Location(bucket="x")), "INVALID_ASSOCIATION"),
+    "output": (of_files("a_uncal.fits", output=product_pb2.Location(bucket="elsewhere")), "FORBIDDEN_LOCATION"),
     "override": (
         of_files("a_uncal.fits", processing={"detector1": stage_pb2.Processing(overrides={"dark": "/etc/passwd"})}),
         "INVALID_REQUEST",

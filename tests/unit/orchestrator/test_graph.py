@@ -4,10 +4,11 @@ import json
 
 import pytest
 
+from jwcal.core.errors import InvalidRequest
+from jwcal.core.storage.ref import Location, ObjectRef
 from jwcal.orchestrator.association import parse
-from jwcal.orchestrator.errors import InvalidRequest
 from jwcal.orchestrator.graph import detector_of, expand, is_guider
-from jwcal.orchestrator.model import Location, NewJob, ObjectRef, Processing, RunSpec, Stage
+from jwcal.orchestrator.model import NewJob, Processing, RunSpec, Stage
 
 PLACE = Location(bucket="jwcal", prefix="raw")
 

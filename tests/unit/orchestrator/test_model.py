@@ -4,12 +4,18 @@ import dataclasses
 
 import pytest
 
+from jwcal.core.storage.ref import Location, ObjectRef
 from jwcal.orchestrator import convert
 from jwcal.orchestrator.identifiers import uuid7
-from jwcal.orchestrator.model import Association, Location, ObjectRef, Processing, RunSpec, Stage, job_key
+from jwcal.orchestrator.model import Association, Processing, RunSpec, Stage, job_key
 
-INPUT = ObjectRef(bucket="b", key="k", sha256="0" * 64, kind="uncal")
-ASKED = Processing(plan="DARK", parameters={"jump": {"rejection_threshold": 4, "a": [1.5, None]}}, skip=("ipc", "rscd"))
+INPUT = ObjectRef(bucket="raw", key="k", sha256="0" * 64, kind="uncal")
+ASKED = Processing(
+    context="jwst_1303.pmap",
+    plan="DARK",
+    parameters={"jump": {"rejection_threshold": 4, "a": [1.5, None]}},
+    skip=("ipc", "rscd"),
+)
 
 
 def key(**changes: object) -> str | None:
@@ -17,9 +23,9 @@ def key(**changes: object) -> str | None:
 
 
 def test_the_key_is_of_contents_not_of_places_and_orders() -> None:
-    elsewhere = dataclasses.replace(INPUT, bucket="c", key="d")
+    elsewhere = dataclasses.replace(INPUT, bucket="elsewhere", key="d")
     assert key() == job_key(Stage.DETECTOR1, (elsewhere,), ASKED, code_version="1")
-    assert key() == key(skip=("rscd", "ipc"), memory_limit=5)
+    assert key() == key(skip=("rscd", "ipc"), memory_limit=5, required_memory=7)
 
 
 @pytest.mark.parametrize(
@@ -59,9 +65,9 @@ def test_identifiers_are_ordered_by_time() -> None:
 
 def test_a_specification_goes_there_and_back() -> None:
     spec = RunSpec(
-        association=Association(text="{}", members=Location(bucket="b", prefix="p")),
+        association=Association(text="{}", members=Location(bucket="raw", prefix="p")),
         products=("rate",),
-        output=Location(bucket="o"),
+        output=Location(bucket="out"),
         processing={"detector1": ASKED},
         context="c",
         priority=-3,

@@ -6,17 +6,21 @@ import os
 import random
 import sys
 from contextlib import AsyncExitStack
+from typing import Any
 
 import grpc
 
+from jwcal.api.reference.v1.reference_pb2_grpc import ReferenceServiceStub
 from jwcal.core.logs import log_to
+from jwcal.core.rpc.channel import open_channel
 from jwcal.core.rpc.observability import observing
-from jwcal.core.rpc.principal import current_principal
 from jwcal.core.rpc.server import Service, build_server, serve_until_stopped, stop_requests
 from jwcal.core.rpc.tokens import token_verifier
+from jwcal.core.rpc.traces import Tracing
 from jwcal.core.storage.opening import open_store
+from jwcal.orchestrator.contexts import Contexts, ContextTable, ServiceContexts
 from jwcal.orchestrator.identifiers import uuid7
-from jwcal.orchestrator.pipeline_servicer import Context
+from jwcal.orchestrator.observation import Observation
 from jwcal.orchestrator.service import Orchestrator, orchestrating
 from jwcal.orchestrator.settings import Settings
 from jwcal.orchestrator.store.database import Database
@@ -35,6 +39,7 @@ async def serve(settings: Settings) -> None:
         observed = resources.enter_context(observing(settings.observability, "orchestrator"))
         objects = open_store(settings.objects)
         resources.push_async_callback(objects.close)
+        observation = Observation(observed.metrics)
         database = Database(settings.database, connections=settings.database_connections)
         await database.migrate()
         jobs = SqlJobStore(
@@ -42,10 +47,18 @@ async def serve(settings: Settings) -> None:
             settings.policy(),
             identify=lambda moment: uuid7(moment, os.urandom(10)),
             jitter=full_jitter(random.Random(os.urandom(16))),
+            listener=observation.tell,
         )
         resources.push_async_callback(jobs.close)
         orchestrator = await resources.enter_async_context(
-            orchestrating(jobs, settings, StoredInputs(objects), owner=_owner)
+            orchestrating(
+                jobs,
+                settings,
+                StoredInputs(objects),
+                await _contexts(settings, observed.tracing, resources),
+                observation=observation,
+                tracing=observed.tracing,
+            )
         )
         server = build_server(
             _services(orchestrator),
@@ -55,6 +68,8 @@ async def serve(settings: Settings) -> None:
             tracing=observed.tracing,
         )
         await resources.enter_async_context(server)
+        ending = asyncio.create_task(orchestrator.end_waiting(server.draining))
+        resources.callback(ending.cancel)
         _logger.info("listening", extra={"fields": {"addresses": [str(address) for address in server.addresses]}})
         await server.set_ready(True)
         await serve_until_stopped(server, stop)
@@ -67,9 +82,13 @@ def _services(orchestrator: Orchestrator) -> list[Service]:
     return [Service(_PIPELINE, register), Service(_QUEUE, lambda _: None)]  # one call adds both
 
 
-def _owner(context: Context) -> str:
-    del context
-    return current_principal().name
+async def _contexts(settings: Settings, tracing: Tracing | None, resources: AsyncExitStack) -> Contexts:
+    if not settings.references:
+        return ContextTable(settings.builds, settings.context)
+    channel = open_channel(settings.references, settings.client, tracing=tracing)
+    await resources.enter_async_context(channel)
+    stub: Any = ReferenceServiceStub(channel)
+    return ServiceContexts(stub, settings.context)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from jwcal.orchestrator.errors import InvalidAssociation
-from jwcal.orchestrator.model import Location
+from jwcal.core.storage.ref import Location
+from jwcal.orchestrator.errors import ForbiddenLocation, InvalidAssociation
 
 MOST_BYTES = 4 * 2**20
 _MOST_MEMBERS = 20_000
@@ -109,11 +109,13 @@ def check_bucket(location: Location, allowed: frozenset[str]) -> Location:
 
     Raises
     ------
-    InvalidAssociation
+    ForbiddenLocation
         Otherwise.
+    InvalidAssociation
+        The prefix is no plain path.
     """
     if location.bucket not in allowed:
-        raise InvalidAssociation("the location is outside of the allowed buckets", bucket=location.bucket[:200])
+        raise ForbiddenLocation("the location is outside of the allowed buckets", bucket=location.bucket[:200])
     if location.prefix:
         check_path(location.prefix, "the location's prefix")
     return location

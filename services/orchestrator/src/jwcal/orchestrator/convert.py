@@ -9,17 +9,15 @@ from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from jwcal.api.pipeline.v1 import pipeline_pb2
-from jwcal.api.product.v1 import product_pb2
 from jwcal.api.queue.v1 import queue_pb2
 from jwcal.api.stage.v1 import stage_pb2
-from jwcal.orchestrator.errors import InvalidRequest
+from jwcal.core.errors import InvalidRequest
+from jwcal.core.storage.convert import location_from_proto, location_to_proto, ref_from_proto, ref_to_proto
 from jwcal.orchestrator.model import (
     Association,
     Failure,
     Job,
     Lease,
-    Location,
-    ObjectRef,
     Processing,
     Progress,
     Result,
@@ -65,36 +63,6 @@ def states(numbers: Any) -> tuple[State, ...]:
     return tuple(_STATES[number] for number in numbers)
 
 
-def object_ref(message: product_pb2.ProductRef) -> ObjectRef:
-    return ObjectRef(
-        bucket=message.bucket,
-        key=message.key,
-        version=message.version,
-        sha256=message.sha256,
-        size=message.size,
-        kind=message.kind,
-    )
-
-
-def object_message(reference: ObjectRef) -> product_pb2.ProductRef:
-    return product_pb2.ProductRef(
-        bucket=reference.bucket,
-        key=reference.key,
-        version=reference.version,
-        sha256=reference.sha256,
-        size=reference.size,
-        kind=reference.kind,
-    )
-
-
-def location(message: product_pb2.Location) -> Location:
-    return Location(bucket=message.bucket, prefix=message.prefix)
-
-
-def location_message(place: Location) -> product_pb2.Location:
-    return product_pb2.Location(bucket=place.bucket, prefix=place.prefix)
-
-
 def processing(message: stage_pb2.Processing) -> Processing:
     return Processing(
         plan=message.plan,
@@ -108,6 +76,7 @@ def processing(message: stage_pb2.Processing) -> Processing:
         else True,
         products=tuple(message.products),
         memory_limit=message.memory_limit,
+        required_memory=message.required_memory,
     )
 
 
@@ -122,6 +91,7 @@ def processing_message(asked: Processing) -> stage_pb2.Processing:
         use_reference_parameters=asked.use_reference_parameters,
         products=asked.products,
         memory_limit=asked.memory_limit,
+        required_memory=asked.required_memory,
     )
 
 
@@ -131,14 +101,14 @@ def run_spec(message: pipeline_pb2.RunSpec) -> RunSpec:
         given = message.association
         association = Association(
             text=given.json if given.HasField("json") else None,
-            object=object_ref(given.object) if given.HasField("object") else None,
-            members=location(given.members) if given.HasField("members") else None,
+            object=ref_from_proto(given.object) if given.HasField("object") else None,
+            members=location_from_proto(given.members) if given.HasField("members") else None,
         )
     return RunSpec(
         association=association,
-        exposures=tuple(object_ref(file) for file in message.exposures.files),
+        exposures=tuple(ref_from_proto(file) for file in message.exposures.files),
         products=tuple(message.products),
-        output=location(message.output) if message.HasField("output") else None,
+        output=location_from_proto(message.output) if message.HasField("output") else None,
         processing={name: processing(asked) for name, asked in message.processing.items()},
         context=message.context,
         build=message.build,
@@ -153,7 +123,7 @@ def run_spec(message: pipeline_pb2.RunSpec) -> RunSpec:
 def run_spec_message(spec: RunSpec) -> pipeline_pb2.RunSpec:
     message = pipeline_pb2.RunSpec(
         products=spec.products,
-        output=None if spec.output is None else location_message(spec.output),
+        output=None if spec.output is None else location_to_proto(spec.output),
         processing={name: processing_message(asked) for name, asked in spec.processing.items()},
         context=spec.context,
         build=spec.build,
@@ -169,11 +139,11 @@ def run_spec_message(spec: RunSpec) -> pipeline_pb2.RunSpec:
         if given.text is not None:
             message.association.json = given.text
         if given.object is not None:
-            message.association.object.CopyFrom(object_message(given.object))
+            message.association.object.CopyFrom(ref_to_proto(given.object))
         if given.members is not None:
-            message.association.members.CopyFrom(location_message(given.members))
-    else:
-        message.exposures.files.extend(object_message(file) for file in spec.exposures)
+            message.association.members.CopyFrom(location_to_proto(given.members))
+    elif spec.exposures:
+        message.exposures.files.extend(ref_to_proto(file) for file in spec.exposures)
     return message
 
 
@@ -186,7 +156,7 @@ def run_message(run: Run) -> pipeline_pb2.Run:
         start_time=timestamp(run.start_time),
         end_time=timestamp(run.end_time),
         jobs={f"STATE_{state.value}": count for state, count in run.jobs.items()},
-        products=[object_message(product) for product in run.products],
+        products=[ref_to_proto(product) for product in run.products],
         failure=None if run.failure is None else failure_message(run.failure),
         context=run.context,
         owner=run.owner,
@@ -201,7 +171,7 @@ def job_message(job: Job) -> pipeline_pb2.Job:
         stage=_STAGE_NUMBERS[job.stage],
         title=job.title,
         state=_STATE_NUMBERS[job.state],
-        inputs=[object_message(reference) for reference in job.inputs],
+        inputs=[ref_to_proto(reference) for reference in job.inputs],
         parents=[f"jobs/{parent}" for parent in job.parents],
         processing=processing_message(job.processing),
         attempt=job.attempt,
@@ -215,6 +185,7 @@ def job_message(job: Job) -> pipeline_pb2.Job:
         start_time=timestamp(job.start_time),
         end_time=timestamp(job.end_time),
         not_before=timestamp(job.not_before),
+        log=None if job.log is None else ref_to_proto(job.log),
     )
 
 
@@ -223,8 +194,8 @@ def lease_message(lease: Lease, *, duration: float, heartbeat: float) -> queue_p
         job=job_message(lease.job),
         token=lease.token,
         expire_time=timestamp(lease.expire_time),
-        inputs=[object_message(reference) for reference in lease.inputs],
-        output=location_message(lease.output),
+        inputs=[ref_to_proto(reference) for reference in lease.inputs],
+        output=location_to_proto(lease.output),
         trace=lease.trace,
     )
     message.duration.FromNanoseconds(round(duration * 1e9))
@@ -274,27 +245,27 @@ def step_message(report: StepReport) -> stage_pb2.StepReport:
 
 def result(message: stage_pb2.Result) -> Result:
     return Result(
-        products=tuple(object_ref(product) for product in message.products),
+        products=tuple(ref_from_proto(product) for product in message.products),
         steps=tuple(step(report) for report in message.steps),
         plan=message.plan,
         context=message.context,
         code_version=message.code_version,
         seconds={phase: _finite(spent) for phase, spent in message.seconds.items()},
         peak_memory=message.peak_memory,
-        log=object_ref(message.log) if message.HasField("log") else None,
+        log=ref_from_proto(message.log) if message.HasField("log") else None,
     )
 
 
 def result_message(made: Result) -> stage_pb2.Result:
     return stage_pb2.Result(
-        products=[object_message(product) for product in made.products],
+        products=[ref_to_proto(product) for product in made.products],
         steps=[step_message(report) for report in made.steps],
         plan=made.plan,
         context=made.context,
         code_version=made.code_version,
         seconds=made.seconds,
         peak_memory=made.peak_memory,
-        log=None if made.log is None else object_message(made.log),
+        log=None if made.log is None else ref_to_proto(made.log),
     )
 
 

@@ -9,9 +9,11 @@ import dataclasses
 import re
 from collections.abc import Collection, Mapping
 
+from jwcal.core.errors import InvalidRequest
+from jwcal.core.storage.ref import Location, ObjectRef
 from jwcal.orchestrator.association import AssociationProduct, Member, ParsedAssociation, check_path, suffix_of
-from jwcal.orchestrator.errors import InvalidExposure, InvalidRequest
-from jwcal.orchestrator.model import Location, NewJob, ObjectRef, Processing, RunSpec, Stage
+from jwcal.orchestrator.errors import InvalidExposure
+from jwcal.orchestrator.model import NewJob, Processing, RunSpec, Stage
 
 # The official suffixes, by the stage that makes them.
 _DETECTOR1 = frozenset({"rate", "rateints", "ramp", "dark", "trapsfilled", "fitopt", "jump"})

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from jwcal.core.storage.ref import Location, ObjectRef
+
 
 class State(StrEnum):
     """Where a run or a job is in its life."""
@@ -46,28 +48,11 @@ class Stage(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ObjectRef:
-    """An object of the store; ``sha256`` and ``version`` are empty where they are not known."""
-
-    bucket: str
-    key: str
-    version: str = ""
-    sha256: str = ""
-    size: int = 0
-    kind: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Location:
-    """A place in the store; ``prefix`` has no slash at its end."""
-
-    bucket: str
-    prefix: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Processing:
-    """What is asked of a stage: all that the result depends on besides the input and the code."""
+    """What is asked of a stage: all that the result depends on besides the input and the code.
+
+    The two amounts of memory change no result: what processing shall stay below, and what a worker must have for it.
+    """
 
     plan: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
@@ -78,6 +63,7 @@ class Processing:
     use_reference_parameters: bool = True
     products: tuple[str, ...] = ()
     memory_limit: int = 0
+    required_memory: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,7 +189,8 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A job.  ``place`` is its place among the run's, ``cursor`` the run's at its last change."""
+    """A job.  ``place`` is its place among the run's, ``cursor`` the run's at its last change, ``log`` that of the last
+    attempt that ended."""
 
     id: str
     run: str
@@ -221,6 +208,7 @@ class Job:
     progress: Progress | None
     result: Result | None
     failure: Failure | None
+    log: ObjectRef | None
     reused: bool
     cursor: int
     create_time: float
@@ -275,6 +263,7 @@ class StageStats:
     delayed: int = 0
     running: int = 0
     oldest: float | None = None
+    oldest_lease: float | None = None
     mean_duration: float | None = None
     workers: int = 0
     idle_workers: int = 0
@@ -295,10 +284,10 @@ class Event:
 def job_key(stage: Stage, inputs: tuple[ObjectRef, ...], processing: Processing, *, code_version: str) -> str | None:
     """What makes two jobs the same: SHA-256 over all that the result depends on.
 
-    None where an input's checksum is not known: then nothing can be said to be the same.  Where the memory limit lies
-    does not change a result.
+    None where an input's checksum or the context is not known: then nothing can be said to be the same.  Amounts of
+    memory change no result.
     """
-    if not inputs or not all(reference.sha256 for reference in inputs):
+    if not processing.context or not inputs or not all(reference.sha256 for reference in inputs):
         return None
     content = {
         "inputs": [[reference.sha256, reference.kind] for reference in inputs],

@@ -5,10 +5,12 @@ import binascii
 import re
 import uuid
 
-from jwcal.orchestrator.errors import InvalidPageToken, InvalidRequest, JobNotFound, RunNotFound
+from jwcal.core.errors import InvalidRequest
+from jwcal.orchestrator.errors import InvalidPageToken, JobNotFound, RunNotFound
 
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 DEFAULT_PAGE, MOST_PAGE = 100, 1000
+ALL_RUNS = "runs/-"
 
 
 def run_id(name: str) -> str:

@@ -1,14 +1,18 @@
 """PipelineService: convert, call, convert."""
 
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping
+import dataclasses
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
 import grpc
 
 from jwcal.api.pipeline.v1 import pipeline_pb2, pipeline_pb2_grpc
+from jwcal.core.errors import InvalidRequest
+from jwcal.core.rpc.principal import Principal
 from jwcal.orchestrator import convert, names
-from jwcal.orchestrator.errors import InvalidPageToken, InvalidRequest
+from jwcal.orchestrator.errors import InvalidPageToken, OtherProgram
+from jwcal.orchestrator.model import Job, RunSpec
 from jwcal.orchestrator.store.port import JobStore
 from jwcal.orchestrator.submission import Submission, check_text
 from jwcal.orchestrator.watching import RunWatching
@@ -25,25 +29,28 @@ class PipelineServicer(pipeline_pb2_grpc.PipelineServiceServicer):
         self,
         store: JobStore,
         submission: Submission,
-        watching: RunWatching,
+        watching: RunWatching[pipeline_pb2.Run | pipeline_pb2.Job],
         *,
         changed: Callable[[], None],
-        owner: Callable[[Context], str],
+        principal: Callable[[], Principal],
+        trace: Callable[[Context], Mapping[str, str]],
     ) -> None:
         self._store = store
         self._submission = submission
         self._watching = watching
         self._changed = changed
-        self._owner = owner
+        self._principal = principal
+        self._trace = trace
 
     async def CreateRun(
         self, request: pipeline_pb2.CreateRunRequest, context: Context
     ) -> pipeline_pb2.CreateRunResponse:
+        principal = self._principal()
         run = await self._submission.submit(
-            convert.run_spec(request.spec),
+            _counted_to(principal, convert.run_spec(request.spec)),
             request_id=names.request_id(request.request_id, required=True),
-            owner=self._owner(context)[:200],
-            trace=_trace(context),
+            owner=principal.name[:200],
+            trace=self._trace(context),
         )
         self._changed()
         return pipeline_pb2.CreateRunResponse(run=convert.run_message(run))
@@ -103,34 +110,59 @@ class PipelineServicer(pipeline_pb2_grpc.PipelineServiceServicer):
         watch = self._watching.watch(names.run_id(request.name), request.cursor)
         async with contextlib.aclosing(watch) as changes:
             async for seen in changes:
-                message = pipeline_pb2.WatchRunResponse(cursor=seen.cursor)
-                if seen.run is not None:
-                    message.run.CopyFrom(convert.run_message(seen.run))
-                if seen.job is not None:
-                    message.job.CopyFrom(convert.job_message(seen.job))
-                yield message
+                if isinstance(seen.message, pipeline_pb2.Run):
+                    yield pipeline_pb2.WatchRunResponse(cursor=seen.cursor, run=seen.message)
+                else:
+                    yield pipeline_pb2.WatchRunResponse(cursor=seen.cursor, job=seen.message)
 
     async def GetJob(self, request: pipeline_pb2.GetJobRequest, context: Context) -> pipeline_pb2.GetJobResponse:
         job = await self._store.get_job(names.job_id(request.name))
         return pipeline_pb2.GetJobResponse(job=convert.job_message(job))
 
     async def ListJobs(self, request: pipeline_pb2.ListJobsRequest, context: Context) -> pipeline_pb2.ListJobsResponse:
-        run, size = names.run_id(request.run), names.page_size(request.page_size)
-        # The token says behind how many jobs of the run to go on; pages that would be too large are cut.
+        size, states = names.page_size(request.page_size), convert.states(request.states)
+        if request.run == names.ALL_RUNS:
+            last = names.read_page_token("all-jobs", request.page_token) or ""
+            jobs = await self._store.list_all_jobs(limit=size, after=last, states=states)
+            answer, cut = _page(jobs)
+            if cut or len(jobs) == size:
+                answer.next_page_token = names.page_token("all-jobs", jobs[len(answer.jobs) - 1].id)
+            return answer
+        # The token says behind how many jobs of the run to go on.
         after = _place(names.read_page_token("jobs", request.page_token))
-        jobs, more = await self._store.list_jobs(run, limit=size, after=after, states=convert.states(request.states))
-        answer = pipeline_pb2.ListJobsResponse()
-        bytes_so_far = 0
-        for job in jobs:
-            message = convert.job_message(job)
-            bytes_so_far += message.ByteSize()
-            if answer.jobs and bytes_so_far > _LARGE_PAGE:
-                more = jobs[len(answer.jobs) - 1].place
-                break
-            answer.jobs.append(message)
+        jobs, more = await self._store.list_jobs(names.run_id(request.run), limit=size, after=after, states=states)
+        answer, cut = _page(jobs)
+        if cut:
+            more = jobs[len(answer.jobs) - 1].place
         if more is not None:
             answer.next_page_token = names.page_token("jobs", str(more))
         return answer
+
+
+def _page(jobs: Sequence[Job]) -> tuple[pipeline_pb2.ListJobsResponse, bool]:
+    """As many of the jobs as one answer takes, and whether that is not all of them."""
+    answer = pipeline_pb2.ListJobsResponse()
+    bytes_so_far = 0
+    for job in jobs:
+        message = convert.job_message(job)
+        bytes_so_far += message.ByteSize()
+        if answer.jobs and bytes_so_far > _LARGE_PAGE:
+            return answer, True
+        answer.jobs.append(message)
+    return answer, False
+
+
+def _counted_to(principal: Principal, spec: RunSpec) -> RunSpec:
+    """The specification with the program that the caller's work is counted to."""
+    if principal.program is None:
+        return spec
+    if spec.program not in ("", principal.program):
+        raise OtherProgram(
+            f"{principal.name} may submit for program {principal.program} alone",
+            principal=principal.name,
+            program=spec.program[:100],
+        )
+    return dataclasses.replace(spec, program=principal.program)
 
 
 def _place(token: str | None) -> int:
@@ -141,6 +173,7 @@ def _place(token: str | None) -> int:
     return int(token)
 
 
-def _trace(context: Context) -> Mapping[str, str]:
+def caller_trace(context: Context) -> Mapping[str, str]:
+    """The trace context that the caller sent: W3C headers."""
     metadata = context.invocation_metadata() or ()
     return {key: value[:500] for key, value in metadata if key in _TRACE and isinstance(value, str)}

@@ -21,7 +21,7 @@ class Beat:
     """A time between two polls: at most `interval`, at least `pause`, ended early by `hurry`."""
 
     def __init__(self, *, interval: float, pause: float) -> None:
-        self._interval, self._pause = interval, pause
+        self._interval, self.pause = interval, pause
         self._hurried = asyncio.Event()
 
     def hurry(self) -> None:
@@ -30,7 +30,7 @@ class Beat:
 
     async def wait(self) -> None:
         """Until the next poll."""
-        await asyncio.sleep(self._pause)
+        await asyncio.sleep(self.pause)
         try:
             async with asyncio.timeout(self._interval):
                 await self._hurried.wait()
@@ -47,6 +47,7 @@ class WorkSignal:
         self._beat = Beat(interval=interval, pause=pause)
         self._waiting: dict[Stage, deque[asyncio.Future[None]]] = {stage: deque() for stage in Stage}
         self.changes = 0  # so far; told to `wait`, so that none between a look and the wait goes unseen
+        self.ended = False
 
     def changed(self) -> None:
         """Jobs may have been queued."""
@@ -56,6 +57,8 @@ class WorkSignal:
 
     async def wait(self, stage: Stage, seconds: float, *, since: int) -> bool:
         """Wait for a job that may be had; False when the time is up.  ``since``: changes before the last look."""
+        if self.ended:
+            return False
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting[stage].append(future)
         if since != self.changes:
@@ -68,7 +71,7 @@ class WorkSignal:
         finally:
             if future in self._waiting[stage]:
                 self._waiting[stage].remove(future)
-        return True
+        return not self.ended
 
     async def run(self) -> None:
         """Poll for as long as the process lives."""
@@ -89,6 +92,11 @@ class WorkSignal:
         """Let all who wait look again, as after a worker was told to end."""
         for stage, waiting in self._waiting.items():
             self._wake(stage, len(waiting))
+
+    def end(self) -> None:
+        """The server ends: nobody shall wait any more."""
+        self.ended = True
+        self.wake_everyone()
 
     def _wake(self, stage: Stage, count: int) -> None:
         waiting = self._waiting[stage]

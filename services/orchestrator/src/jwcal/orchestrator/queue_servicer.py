@@ -8,11 +8,12 @@ from typing import Any
 import grpc
 
 from jwcal.api.queue.v1 import queue_pb2, queue_pb2_grpc
+from jwcal.core.errors import InvalidRequest
+from jwcal.core.storage.convert import ref_from_proto
 from jwcal.orchestrator import convert, names
-from jwcal.orchestrator.errors import InvalidRequest
-from jwcal.orchestrator.model import Lease, Stage, StageStats
+from jwcal.orchestrator.model import Stage, StageStats
 from jwcal.orchestrator.pulse import StatsFeed, WorkSignal
-from jwcal.orchestrator.store.port import JobStore
+from jwcal.orchestrator.store.port import Demand, JobStore
 from jwcal.orchestrator.submission import check_text
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -45,17 +46,19 @@ class QueueServicer(queue_pb2_grpc.QueueServiceServicer):
         request_id = names.request_id(request.request_id, required=False)
         check_text(request.code_version, "code_version", most=200)
         held = tuple(name for name in request.held_references if name.isprintable())[:_MOST_REFERENCES]
+        demand = Demand(
+            worker=worker,
+            stage=stage,
+            held_references=held,
+            code_version=request.code_version,
+            memory=max(request.memory, 0),
+            request_id=request_id,
+        )
         loop = asyncio.get_running_loop()
         until = loop.time() + min(max(request.wait.seconds + request.wait.nanos * 1e-9, 0.0), _LONGEST_WAIT)
         while True:
             since = self._signal.changes
-            lease: Lease | None = await self._store.lease(
-                worker=worker,
-                stage=stage,
-                held_references=held,
-                code_version=request.code_version,
-                request_id=request_id,
-            )
+            lease = await self._store.lease(demand)
             if lease is not None:
                 self._changed()
                 message = convert.lease_message(lease, duration=self._lease_duration, heartbeat=self._heartbeat)
@@ -63,7 +66,8 @@ class QueueServicer(queue_pb2_grpc.QueueServiceServicer):
             if await self._draining(worker):
                 return queue_pb2.LeaseJobResponse(drain=True)
             if not await self._signal.wait(stage, until - loop.time(), since=since):
-                return queue_pb2.LeaseJobResponse(drain=await self._draining(worker))
+                drain = not self._signal.ended and await self._draining(worker)
+                return queue_pb2.LeaseJobResponse(drain=drain)
 
     async def ExtendLease(
         self, request: queue_pb2.ExtendLeaseRequest, context: Context
@@ -93,7 +97,7 @@ class QueueServicer(queue_pb2_grpc.QueueServiceServicer):
             names.job_id(request.job),
             request.token,
             convert.failure(request.failure),
-            log=convert.object_ref(request.log) if request.HasField("log") else None,
+            log=ref_from_proto(request.log) if request.HasField("log") else None,
         )
         self._changed()
         return queue_pb2.FailJobResponse(job=convert.job_message(job))

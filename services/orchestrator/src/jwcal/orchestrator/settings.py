@@ -6,8 +6,9 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from jwcal.core.references.builds import KNOWN
-from jwcal.core.rpc.settings import ObservabilitySettings, ServerSettings, TokenSettings
+from jwcal.core.rpc.settings import ClientSettings, ObservabilitySettings, ServerSettings, TokenSettings
 from jwcal.core.storage.opening import StoreSettings
+from jwcal.orchestrator.model import Stage
 from jwcal.orchestrator.store.port import Policy
 
 
@@ -28,9 +29,16 @@ class Settings(BaseSettings):
     buckets: frozenset[str] = frozenset({"jwcal"})
     output_bucket: str = "jwcal"
     output_prefix: str = "products"
+    references: str = ""
+    """Address of ReferenceService, which resolves builds and contexts; without it `context` and `builds` do."""
+    client: ClientSettings = ClientSettings()
+    """How it calls the reference service."""
     context: str = ""
+    """Of runs that name none."""
     builds: dict[str, str] = {build.name: build.context for build in KNOWN}
     """Context by operational build."""
+    required_memory: dict[Stage, int] = {}
+    """Bytes that a worker must have, by stage, for jobs that do not say."""
     lease_duration: float = Field(default=60.0, gt=0)
     heartbeat: float = Field(default=15.0, gt=0)
     max_attempts: int = Field(default=3, ge=1)
@@ -41,6 +49,7 @@ class Settings(BaseSettings):
     keep_workers: float = Field(default=86400.0, gt=0)
     sweep_interval: float = Field(default=2.0, gt=0)
     retention_interval: float = Field(default=3600.0, gt=0)
+    measure_interval: float = Field(default=5.0, gt=0)
     code_version: str = version("jwcal-orchestrator")
 
     def policy(self) -> Policy:
@@ -51,5 +60,6 @@ class Settings(BaseSettings):
             ageing=self.ageing,
             program_quota=self.program_quota,
             program_quotas=self.program_quotas,
+            required_memory=self.required_memory,
             code_version=self.code_version,
         )

@@ -5,9 +5,8 @@ import dataclasses
 
 from jwcal.core.errors import ObjectNotFound
 from jwcal.core.storage.port import ObjectStore
-from jwcal.core.storage.ref import ObjectRef as Stored
+from jwcal.core.storage.ref import ObjectRef
 from jwcal.orchestrator.errors import InvalidExposure
-from jwcal.orchestrator.model import ObjectRef
 
 _AT_ONCE = 16
 
@@ -21,7 +20,7 @@ class StoredInputs:
 
     async def read(self, reference: ObjectRef, *, limit: int) -> bytes:
         """A small object's contents."""
-        return await self._store.get_bytes(_stored(reference), limit=limit)
+        return await self._store.get_bytes(reference, limit=limit)
 
     async def describe(self, references: tuple[ObjectRef, ...]) -> tuple[ObjectRef, ...]:
         """The references with checksum, size and version.
@@ -36,20 +35,9 @@ class StoredInputs:
     async def _describe(self, reference: ObjectRef) -> ObjectRef:
         async with self._free:
             try:
-                found = await self._store.stat(_stored(reference))
+                found = await self._store.stat(reference)
             except ObjectNotFound as error:
                 raise InvalidExposure(
                     "the exposure is not in the store", remedy="upload it first", key=reference.key
                 ) from error
         return dataclasses.replace(reference, sha256=found.sha256, size=found.size, version=found.version)
-
-
-def _stored(reference: ObjectRef) -> Stored:
-    return Stored(
-        bucket=reference.bucket,
-        key=reference.key,
-        version=reference.version,
-        sha256=reference.sha256,
-        size=reference.size,
-        kind=reference.kind,
-    )

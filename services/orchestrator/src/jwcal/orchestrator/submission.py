@@ -2,13 +2,16 @@
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
+from jwcal.core.errors import InvalidRequest
+from jwcal.core.storage.ref import Location, ObjectRef
 from jwcal.orchestrator.association import MOST_BYTES, ParsedAssociation, check_bucket, check_path, parse
-from jwcal.orchestrator.errors import InvalidAssociation, InvalidRequest
+from jwcal.orchestrator.contexts import Contexts
+from jwcal.orchestrator.errors import InvalidAssociation
 from jwcal.orchestrator.graph import expand
-from jwcal.orchestrator.model import Association, Location, NewJob, NewRun, ObjectRef, Run, RunSpec, Stage
+from jwcal.orchestrator.model import Association, NewJob, NewRun, Run, RunSpec, Stage
 from jwcal.orchestrator.store.port import JobStore
 
 _MOST_ATTEMPTS = 20
@@ -25,16 +28,6 @@ class Inputs(Protocol):
         """The references completed by what the store knows of them: checksum, size, version."""
 
 
-class UnknownInputs:
-    """No object store: inputs stay as they are named, and associations have to come inline."""
-
-    async def read(self, reference: ObjectRef, *, limit: int) -> bytes:  # noqa: ARG002
-        raise InvalidRequest("this service reads no objects", remedy="send the association's text", key=reference.key)
-
-    async def describe(self, references: tuple[ObjectRef, ...]) -> tuple[ObjectRef, ...]:
-        return references
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
     """Where runs may read and write, and which context they get."""
@@ -43,8 +36,7 @@ class Submission:
     inputs: Inputs
     buckets: frozenset[str]
     output: Location
-    context: str = ""
-    builds: Mapping[str, str] = field(default_factory=dict)
+    contexts: Contexts
 
     async def submit(self, spec: RunSpec, *, request_id: str, owner: str, trace: Mapping[str, str]) -> Run:
         """Store the run that the specification asks for.
@@ -59,7 +51,7 @@ class Submission:
         earlier = await self.store.find_request(request_id)
         if earlier is not None and earlier.spec == spec:
             return earlier  # even where the association's object is not there any more
-        context = self._context(spec)
+        context = await self._context(spec)
         output = check_bucket(spec.output or self.output, self.buckets)
         for processing in spec.processing.values():
             for uri in processing.overrides.values():
@@ -98,14 +90,10 @@ class Submission:
             raise InvalidAssociation("it is not told where the association's members are", remedy="set members")
         return parse(text), check_bucket(members, self.buckets)
 
-    def _context(self, spec: RunSpec) -> str:
-        if spec.context or not spec.build:
-            return spec.context or self.context
-        if spec.build not in self.builds:
-            raise InvalidRequest(
-                f"build {spec.build[:50]!r} is not known", remedy=f"choose one of {', '.join(sorted(self.builds))}"
-            )
-        return self.builds[spec.build]
+    async def _context(self, spec: RunSpec) -> str:
+        if spec.build and not spec.context:
+            return await self.contexts.of_build(spec.build)
+        return await self.contexts.check(spec.context)
 
     def _check_object(self, reference: ObjectRef) -> None:
         check_bucket(Location(bucket=reference.bucket), self.buckets)
@@ -131,7 +119,7 @@ def _check(spec: RunSpec) -> None:
         raise InvalidRequest(f"there is no stage {unknown[0][:50]!r}", remedy=f"choose of {', '.join(Stage)}")
     if len(spec.labels) > _MOST_LABELS:
         raise InvalidRequest(f"there are more than {_MOST_LABELS} labels")
-    texts = {"program": spec.program, "context": spec.context}
+    texts = {"program": spec.program, "context": spec.context, "build": spec.build}
     for stage, processing in spec.processing.items():
         texts |= {f"{stage}'s plan": processing.plan, f"{stage}'s context": processing.context}
     for name, text in texts.items():

@@ -2,8 +2,9 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
+from jwcal.core.storage.ref import ObjectRef
 from jwcal.orchestrator.model import (
     Event,
     Extension,
@@ -11,7 +12,6 @@ from jwcal.orchestrator.model import (
     Job,
     Lease,
     NewRun,
-    ObjectRef,
     Progress,
     Result,
     Run,
@@ -34,8 +34,48 @@ class Policy:
     affinity_window: int = 64  # jobs at the head of the queue among which held references decide
     program_quota: int = 0  # running jobs of one program; 0 is no limit
     program_quotas: Mapping[str, int] = field(default_factory=dict)
+    required_memory: Mapping[Stage, int] = field(default_factory=dict)  # bytes, of jobs that do not say
     worker_absent_after: float = 90.0
     code_version: str = "0"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What happened to one job, or to the run where ``job`` is empty: a line of the history."""
+
+    run: str
+    job: str
+    stage: str
+    kind: str
+    detail: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnd:
+    """A run that ended."""
+
+    run: str
+    state: State
+    seconds: float  # since it was submitted
+
+
+class Listener(Protocol):
+    """Is told what transactions did, once they are committed."""
+
+    def __call__(self, changes: Sequence[Change], ends: Sequence[RunEnd]) -> None:
+        """Note it; must not fail."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demand:
+    """A worker's wish for a job."""
+
+    worker: str
+    stage: Stage
+    held_references: Collection[str] = ()
+    code_version: str = ""
+    memory: int = 0  # bytes it has for a job; 0 where it does not know
+    request_id: str = ""
 
 
 class JobStore(Protocol):
@@ -51,8 +91,8 @@ class JobStore(Protocol):
     async def find_request(self, request_id: str) -> Run | None:
         """The run that this request made."""
 
-    async def get_run(self, run: str, *, products: bool = True) -> Run:
-        """One run, with up to a thousand of its products where they are wanted."""
+    async def get_run(self, run: str, *, whole: bool = True) -> Run:
+        """One run; the whole of it has its input and up to a thousand of its products."""
 
     async def list_runs(
         self,
@@ -63,7 +103,7 @@ class JobStore(Protocol):
         program: str = "",
         labels: Mapping[str, str] | None = None,
     ) -> Sequence[Run]:
-        """Runs older than the one named, the newest first."""
+        """Runs older than the one named, the newest first, without their inputs and products."""
 
     async def get_job(self, job: str) -> Job:
         """One job."""
@@ -72,6 +112,9 @@ class JobStore(Protocol):
         self, run: str, *, limit: int, after: int = -1, states: Collection[State] = ()
     ) -> tuple[Sequence[Job], int | None]:
         """Jobs of a run behind a place in it, and the place of the last where there are more."""
+
+    async def list_all_jobs(self, *, limit: int, after: str = "", states: Collection[State] = ()) -> Sequence[Job]:
+        """Jobs of all runs behind an id, in the order they were made."""
 
     async def changed_jobs(self, run: str, *, after: int, limit: int) -> Sequence[Job]:
         """Jobs whose cursor is greater, by cursor."""
@@ -91,15 +134,7 @@ class JobStore(Protocol):
     async def delete_run(self, run: str) -> None:
         """Forget a finished run."""
 
-    async def lease(
-        self,
-        *,
-        worker: str,
-        stage: Stage,
-        held_references: Collection[str] = (),
-        code_version: str = "",
-        request_id: str = "",
-    ) -> Lease | None:
+    async def lease(self, demand: Demand) -> Lease | None:
         """The job whose turn it is, if any; the same ``request_id`` again answers with the same lease."""
 
     async def extend(

@@ -3,39 +3,53 @@
 import json
 from collections.abc import Collection, Mapping, Sequence
 
-from sqlalchemy import Connection, RowMapping, case, exists, func, or_, select
+from sqlalchemy import Connection, RowMapping, bindparam, case, exists, func, or_, select
 
+from jwcal.core.storage.ref import Location, ObjectRef
 from jwcal.orchestrator.errors import JobNotFound, RunNotFound
 from jwcal.orchestrator.model import (
     FINISHED,
     Event,
     Failure,
     Job,
-    Location,
-    ObjectRef,
-    Processing,
     Progress,
     Result,
     Run,
-    RunSpec,
     Stage,
     StageStats,
     State,
     Worker,
 )
-from jwcal.orchestrator.store.documents import load, load_optional
-from jwcal.orchestrator.store.tables import edges, events, jobs, run_labels, runs, workers
+from jwcal.orchestrator.store.documents import load, load_optional, load_processing, load_spec
+from jwcal.orchestrator.store.tables import (
+    edges,
+    events,
+    is_failed,
+    is_queued,
+    is_running,
+    jobs,
+    run_labels,
+    runs,
+    workers,
+)
 from jwcal.orchestrator.store.transaction import chunks
 
+_PARENTS = (
+    select(edges.c.child, edges.c.parent)
+    .where(edges.c.child.in_(bindparam("ids", expanding=True)), edges.c.kind == "PRODUCT")
+    .order_by(edges.c.parent)
+)
+_JOBS = select(jobs).where(jobs.c.id.in_(bindparam("ids", expanding=True)))
 _MOST_PRODUCTS = 1000
 _RECENT = 100
 
 
-def get_runs(connection: Connection, ids: Sequence[str], *, products: bool) -> list[Run]:
-    """Runs in the order of their ids given."""
+def get_runs(connection: Connection, ids: Sequence[str], *, whole: bool) -> list[Run]:
+    """Runs in the order of their ids given; the whole of them has inputs and products."""
     rows: dict[str, RowMapping] = {}
+    columns = [column for column in runs.c if whole or column is not runs.c.input]
     for some in chunks(ids):
-        query = select(runs).where(runs.c.id.in_(some))
+        query = select(*columns).where(runs.c.id.in_(some))
         rows.update({row["id"]: row for row in connection.execute(query).mappings()})
     if missing := next((run for run in ids if run not in rows), None):
         raise RunNotFound(f"there is no run {missing}", run=f"runs/{missing}")
@@ -45,7 +59,7 @@ def get_runs(connection: Connection, ids: Sequence[str], *, products: bool) -> l
             rows[run],
             counts.get(run, {}),
             fractions.get(run, 0.0),
-            _products(connection, run) if products else (),
+            _products(connection, run) if whole else (),
             _first_failure(connection, run) if rows[run]["state"] == State.FAILED else None,
         )
         for run in ids
@@ -72,7 +86,7 @@ def list_runs(
     for name, value in labels.items():
         same = (run_labels.c.run_id == runs.c.id, run_labels.c.name == name, run_labels.c.value == value)
         query = query.where(exists().where(*same))
-    return get_runs(connection, list(connection.execute(query).scalars()), products=False)
+    return get_runs(connection, list(connection.execute(query).scalars()), whole=False)
 
 
 def get_job(connection: Connection, job: str) -> Job:
@@ -81,6 +95,14 @@ def get_job(connection: Connection, job: str) -> Job:
     if row is None:
         raise JobNotFound(f"there is no job {job}", job=f"jobs/{job}")
     return to_jobs(connection, [row])[0]
+
+
+def get_jobs(connection: Connection, ids: Sequence[str]) -> list[Job]:
+    """Those of these jobs that exist."""
+    rows: list[RowMapping] = []
+    for some in chunks(ids):
+        rows.extend(connection.execute(_JOBS, {"ids": some}).mappings())
+    return to_jobs(connection, rows)
 
 
 def list_jobs(
@@ -95,6 +117,16 @@ def list_jobs(
     rows = connection.execute(query).mappings().all()
     more = rows[limit - 1]["sequence"] if len(rows) > limit else None
     return to_jobs(connection, rows[:limit]), more
+
+
+def list_all_jobs(connection: Connection, *, limit: int, after: str, states: Collection[State]) -> list[Job]:
+    """Jobs of all runs behind an id, by id."""
+    query = select(jobs).where(jobs.c.id > after).order_by(jobs.c.id).limit(limit)
+    if set(states) == {State.FAILED}:
+        query = query.where(is_failed)
+    elif states:
+        query = query.where(jobs.c.state.in_([state.value for state in states]))
+    return to_jobs(connection, connection.execute(query).mappings().all())
 
 
 def changed_jobs(connection: Connection, run: str, *, after: int, limit: int) -> list[Job]:
@@ -127,7 +159,7 @@ def ready(connection: Connection, now: float, stages: Collection[Stage], *, limi
     for stage in stages:
         free = (
             jobs.c.stage == stage.value,
-            jobs.c.state == State.QUEUED.value,
+            is_queued,
             or_(jobs.c.not_before.is_(None), jobs.c.not_before <= now),
         )
         some = select(jobs.c.id).where(*free).limit(limit).subquery()
@@ -146,6 +178,7 @@ def stats(connection: Connection, now: float, *, absent_after: float) -> list[St
             func.count().label("number"),
             func.sum(delayed).label("delayed"),
             func.min(ready_since).label("since"),
+            func.min(jobs.c.start_time).label("started"),
         )
         .where(jobs.c.state.in_([State.WAITING.value, State.QUEUED.value, State.RUNNING.value]))
         .group_by(jobs.c.stage, jobs.c.state)
@@ -165,6 +198,7 @@ def stats(connection: Connection, now: float, *, absent_after: float) -> list[St
                 delayed=queued.delayed if queued else 0,
                 running=running.number if running else 0,
                 oldest=max(0.0, now - queued.since) if queued and queued.since is not None else None,
+                oldest_lease=max(0.0, now - running.started) if running else None,
                 mean_duration=_mean_duration(connection, stage),
                 workers=seen,
                 idle_workers=idle,
@@ -185,7 +219,7 @@ def to_workers(connection: Connection, rows: Sequence[RowMapping]) -> list[Worke
     """Workers of these rows, with the jobs that they have."""
     held: dict[str, str] = {}
     for some in chunks(row["name"] for row in rows):
-        query = select(jobs.c.worker, jobs.c.id).where(jobs.c.state == State.RUNNING.value, jobs.c.worker.in_(some))
+        query = select(jobs.c.worker, jobs.c.id).where(is_running, jobs.c.worker.in_(some))
         held.update({row.worker: row.id for row in connection.execute(query)})
     return [
         Worker(
@@ -207,12 +241,7 @@ def to_jobs(connection: Connection, rows: Sequence[RowMapping]) -> list[Job]:
     """Jobs of these rows, with their parents."""
     parents: dict[str, list[str]] = {}
     for some in chunks(row["id"] for row in rows):
-        query = (
-            select(edges.c.child, edges.c.parent)
-            .where(edges.c.child.in_(some), edges.c.kind == "PRODUCT")
-            .order_by(edges.c.parent)
-        )
-        for child, parent in connection.execute(query):
+        for child, parent in connection.execute(_PARENTS, {"ids": some}):
             parents.setdefault(child, []).append(parent)
     return [_job(row, tuple(parents.get(row["id"], ()))) for row in rows]
 
@@ -227,7 +256,7 @@ def _job(row: RowMapping, parents: tuple[str, ...]) -> Job:
         state=State(row["state"]),
         inputs=load(tuple[ObjectRef, ...], row["inputs"]),
         parents=parents,
-        processing=load(Processing, row["processing"]),
+        processing=load_processing(row["processing"]),
         attempt=row["attempt"],
         max_attempts=row["max_attempts"],
         token=row["token"],
@@ -235,6 +264,7 @@ def _job(row: RowMapping, parents: tuple[str, ...]) -> Job:
         progress=load_optional(Progress, row["progress"]),
         result=load_optional(Result, row["result"]),
         failure=load_optional(Failure, row["failure"]),
+        log=load_optional(ObjectRef, row["log"]),
         reused=row["reused"],
         cursor=row["cursor"],
         create_time=row["create_time"],
@@ -253,7 +283,7 @@ def _run(
 ) -> Run:
     return Run(
         id=row["id"],
-        spec=load(RunSpec, row["spec"]),
+        spec=load_spec(row["spec"], row.get("input")),
         state=State(row["state"]),
         context=row["context"],
         owner=row["owner"],
@@ -325,7 +355,7 @@ def _mean_duration(connection: Connection, stage: Stage) -> float | None:
 
 
 def _present_workers(connection: Connection, since: float) -> dict[str, tuple[int, int]]:
-    busy = exists().where(jobs.c.state == State.RUNNING.value, jobs.c.worker == workers.c.name)
+    busy = exists().where(is_running, jobs.c.worker == workers.c.name)
     query = (
         select(workers.c.stage, func.count(), func.sum(case((busy, 0), else_=1)))
         .where(workers.c.last_seen >= since)

@@ -4,12 +4,14 @@ from collections.abc import Collection
 
 from sqlalchemy import Connection, RowMapping, delete, insert, select, update
 
+from jwcal.core.storage.ref import Location, ObjectRef
 from jwcal.orchestrator.errors import NothingToRetry, RequestReused, RunNotFinished, RunNotFound
-from jwcal.orchestrator.model import FINISHED, Location, NewJob, NewRun, ObjectRef, Processing, RunSpec, State
-from jwcal.orchestrator.store.documents import dump
+from jwcal.orchestrator.model import FINISHED, NewJob, NewRun, Processing, State
+from jwcal.orchestrator.store.documents import dump, dump_spec
+from jwcal.orchestrator.store.port import Change
 from jwcal.orchestrator.store.settling import make_ready, settle
 from jwcal.orchestrator.store.tables import edges, events, jobs, run_labels, runs
-from jwcal.orchestrator.store.transaction import Change, Transaction, chunks
+from jwcal.orchestrator.store.transaction import Transaction, chunks
 
 _UNTOUCHED = (State.WAITING.value, State.QUEUED.value)
 _REVIVED = (State.FAILED.value, State.CANCELLED.value)
@@ -18,12 +20,12 @@ _REVIVED = (State.FAILED.value, State.CANCELLED.value)
 def create(transaction: Transaction, new: NewRun) -> str:
     """Store a run and its jobs; the id of the run, or of the one that the same request made before."""
     connection, now = transaction.connection, transaction.now
-    spec = dump(RunSpec, new.spec)
+    spec, its_input = dump_spec(new.spec)
     if new.request_id:
-        query = select(runs.c.id, runs.c.spec).where(runs.c.request_id == new.request_id)
+        query = select(runs.c.id, runs.c.spec, runs.c.input).where(runs.c.request_id == new.request_id)
         earlier = connection.execute(query).one_or_none()
         if earlier is not None:
-            if earlier.spec != spec:
+            if (earlier.spec, earlier.input) != (spec, its_input):
                 raise RequestReused(f"request {new.request_id} submitted another run", run=f"runs/{earlier.id}")
             return str(earlier.id)
     run = transaction.identify(now)
@@ -32,6 +34,7 @@ def create(transaction: Transaction, new: NewRun) -> str:
             id=run,
             request_id=new.request_id or None,
             spec=spec,
+            input=its_input,
             state=State.PENDING.value,
             program=new.spec.program,
             context=new.context,
@@ -47,7 +50,7 @@ def create(transaction: Transaction, new: NewRun) -> str:
     if new.spec.labels:
         labels = [{"run_id": run, "name": name, "value": value} for name, value in new.spec.labels.items()]
         connection.execute(insert(run_labels), labels)
-    transaction.changes.append(Change(run, "", "CREATED", {}))
+    transaction.changes.append(Change(run, "", "", "CREATED", {}))
     ids = [transaction.identify(now) for _ in new.jobs]
     if ids:
         connection.execute(insert(jobs), [_new_row(transaction, new, run, ids, place) for place in range(len(ids))])
@@ -65,14 +68,14 @@ def cancel(transaction: Transaction, run: str) -> None:
         if row["state"] == State.RUNNING:
             transaction.connection.execute(update(jobs).where(jobs.c.id == row["id"]).values(cancel_requested=True))
             transaction.note(row, "CANCEL_REQUESTED")
-        else:
-            transaction.move(row, State.CANCELLED, waiting_on=0)
+    untouched = [row for row in rows if row["state"] != State.RUNNING]
+    transaction.move_all([(row, {"waiting_on": 0}) for row in untouched], State.CANCELLED)
     if rows:
         transaction.connection.execute(update(runs).where(runs.c.id == run).values(cancel_requested=True))
         for some in chunks(row["id"] for row in rows):
             duplicates = (edges.c.child.in_(some), edges.c.kind == "SAME")
             transaction.connection.execute(delete(edges).where(*duplicates))
-        settle(transaction, [row["id"] for row in rows if row["state"] != State.RUNNING])
+        settle(transaction, [row["id"] for row in untouched])
 
 
 def retry(transaction: Transaction, run: str) -> None:
@@ -89,20 +92,18 @@ def retry(transaction: Transaction, run: str) -> None:
         .where(runs.c.id == run)
         .values(state=State.PENDING.value, start_time=None, end_time=None, cancel_requested=False)
     )
-    for row in rows:
-        transaction.move(
-            row,
-            State.WAITING,
-            kind="RETRIED",
-            waiting_on=counts.get(row["id"], 0),
-            attempt=0,
-            cancel_requested=False,
-            failure=None,
-            progress=None,
-            start_time=None,
-            end_time=None,
-            not_before=None,
-        )
+    fresh: dict[str, object] = {
+        "attempt": 0,
+        "cancel_requested": False,
+        "failure": None,
+        "log": None,
+        "progress": None,
+        "start_time": None,
+        "end_time": None,
+        "not_before": None,
+    }
+    moves = [(row, {"waiting_on": counts.get(row["id"], 0), **fresh}) for row in rows]
+    transaction.move_all(moves, State.WAITING, kind="RETRIED")
     settle(transaction, make_ready(transaction, [job for job in revived if not counts.get(job)]))
 
 
@@ -141,6 +142,7 @@ def _new_row(transaction: Transaction, new: NewRun, run: str, ids: list[str], pl
         # The last term keeps a run's jobs in their order.
         "rank": transaction.now - new.spec.priority * policy.ageing + place * 1e-6,
         "affinity": job.affinity,
+        "memory": job.processing.required_memory or policy.required_memory.get(job.stage, 0),
         "first_of_key": False,
         "ignore_earlier": new.spec.ignore_earlier_results,
         "inputs": dump(tuple[ObjectRef, ...], job.inputs),

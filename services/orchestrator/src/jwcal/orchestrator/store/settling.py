@@ -3,15 +3,26 @@
 All of it takes place in the transaction that ends the job.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from sqlalchemy import RowMapping, delete, insert, select, update
+from sqlalchemy import RowMapping, bindparam, delete, insert, select, update
 
-from jwcal.orchestrator.model import Failure, ObjectRef, Processing, Result, Stage, State, job_key
-from jwcal.orchestrator.store.documents import dump, load, load_optional
+from jwcal.core.storage.ref import ObjectRef
+from jwcal.orchestrator.model import Failure, Result, Stage, State, job_key
+from jwcal.orchestrator.store.documents import dump, load, load_optional, load_processing
 from jwcal.orchestrator.store.tables import edges, jobs
 from jwcal.orchestrator.store.transaction import Transaction, chunks
 
+_INPUTS_OF_PARENTS = (
+    select(edges.c.child, jobs.c.result)
+    .join(edges, edges.c.parent == jobs.c.id)
+    .where(edges.c.child.in_(bindparam("ids", expanding=True)), edges.c.kind == "PRODUCT")
+    .order_by(jobs.c.sequence)
+)
+_EDGES_FROM = select(edges.c.parent, edges.c.child, edges.c.kind).where(
+    edges.c.parent.in_(bindparam("ids", expanding=True))
+)
 _LIVE = (State.WAITING.value, State.QUEUED.value, State.RUNNING.value)
 
 
@@ -39,13 +50,13 @@ def settle(transaction: Transaction, ended: Iterable[str]) -> None:
             if children[child]["state"] == State.WAITING:
                 _end_with_parent(transaction, children[child], parent_row)
                 pending.append(child)
-        for child, count in sorted(given.items()):
-            if child in lost or children[child]["state"] != State.WAITING:
-                continue
-            left = children[child]["waiting_on"] - count
-            transaction.connection.execute(update(jobs).where(jobs.c.id == child).values(waiting_on=left))
-            if left == 0:
-                waiting.append(child)
+        left = {
+            child: children[child]["waiting_on"] - count
+            for child, count in sorted(given.items())
+            if child not in lost and children[child]["state"] == State.WAITING
+        }
+        _set_waiting(transaction, left)
+        waiting.extend(child for child, count in left.items() if count == 0)
         for parent, children_of_it in sorted(heirs.items()):
             done, queued = _inherit(transaction, parents[parent], sorted(children_of_it))
             pending.extend(done)
@@ -60,38 +71,30 @@ def make_ready(transaction: Transaction, ids: Sequence[str]) -> list[str]:
     wanted = sorted({key for key in keys.values() if key})
     live = _live_jobs(transaction, wanted)  # before the results: one that ended meanwhile is found among them
     done = _known_results(transaction, wanted)
-    ended: list[str] = []
-    queued: list[tuple[RowMapping, str | None, bool]] = []
+    reused: list[tuple[RowMapping, dict[str, Any]]] = []
+    queued: list[tuple[RowMapping, dict[str, Any]]] = []
     for row in rows:
         key = keys[row["id"]]
         if key is None or row["ignore_earlier"]:
-            queued.append((row, key, False))
+            queued.append((row, {"key": key, "first_of_key": False}))
         elif key in done:
-            transaction.move(
-                row, State.SUCCEEDED, kind="REUSED", key=key, first_of_key=False, reused=True, result=done[key]
-            )
-            ended.append(row["id"])
+            reused.append((row, {"key": key, "first_of_key": False, "reused": True, "result": done[key]}))
         elif live.get(key, row["id"]) != row["id"]:
             transaction.connection.execute(insert(edges).values(parent=live[key], child=row["id"], kind="SAME"))
             transaction.move(row, State.WAITING, kind="SAME", key=key, first_of_key=False, waiting_on=1)
         else:
             live[key] = row["id"]
-            queued.append((row, key, True))
-    transaction.queue(queued)
-    return ended
+            queued.append((row, {"key": key, "first_of_key": True}))
+    transaction.move_all(reused, State.SUCCEEDED, kind="REUSED")
+    transaction.move_all(queued, State.QUEUED)
+    return [row["id"] for row, _ in reused]
 
 
 def inputs_of(transaction: Transaction, rows: Sequence[RowMapping]) -> dict[str, tuple[ObjectRef, ...]]:
     """All that goes into jobs: their own inputs and their parents' products, in the order of the parents' making."""
     inputs = {row["id"]: load(tuple[ObjectRef, ...], row["inputs"]) for row in rows}
     for some in chunks(inputs):
-        query = (
-            select(edges.c.child, jobs.c.result)
-            .join(edges, edges.c.parent == jobs.c.id)
-            .where(edges.c.child.in_(some), edges.c.kind == "PRODUCT")
-            .order_by(jobs.c.sequence)
-        )
-        for child, text in transaction.connection.execute(query):
+        for child, text in transaction.connection.execute(_INPUTS_OF_PARENTS, {"ids": some}):
             result = load_optional(Result, text)
             inputs[child] += result.products if result else ()
     return inputs
@@ -103,7 +106,7 @@ def _keys(transaction: Transaction, rows: Sequence[RowMapping]) -> dict[str, str
         row["id"]: job_key(
             Stage(row["stage"]),
             inputs[row["id"]],
-            load(Processing, row["processing"]),
+            load_processing(row["processing"]),
             code_version=transaction.policy.code_version,
         )
         for row in rows
@@ -113,8 +116,8 @@ def _keys(transaction: Transaction, rows: Sequence[RowMapping]) -> dict[str, str
 def _edges_from(transaction: Transaction, parents: Iterable[str]) -> list[tuple[str, str, str]]:
     found: list[tuple[str, str, str]] = []
     for some in chunks(parents):
-        query = select(edges.c.parent, edges.c.child, edges.c.kind).where(edges.c.parent.in_(some))
-        found.extend((row.parent, row.child, row.kind) for row in transaction.connection.execute(query))
+        rows = transaction.connection.execute(_EDGES_FROM, {"ids": some})
+        found.extend((row.parent, row.child, row.kind) for row in rows)
     return found
 
 
@@ -135,12 +138,21 @@ def _inherit(transaction: Transaction, first: RowMapping, heirs: list[str]) -> t
     transaction.connection.execute(delete(edges).where(edges.c.parent == first["id"], edges.c.kind == "SAME"))
     rows = [row for row in transaction.lock_all(heirs) if row["state"] == State.WAITING]
     if first["state"] == State.SUCCEEDED:
-        for row in rows:
-            transaction.move(row, State.SUCCEEDED, kind="REUSED", waiting_on=0, reused=True, result=first["result"])
+        moves: list[tuple[RowMapping, dict[str, Any]]] = [
+            (row, {"waiting_on": 0, "reused": True, "result": first["result"]}) for row in rows
+        ]
+        transaction.move_all(moves, State.SUCCEEDED, kind="REUSED")
         return [row["id"] for row in rows], []
-    for row in rows:
-        transaction.connection.execute(update(jobs).where(jobs.c.id == row["id"]).values(waiting_on=0))
+    _set_waiting(transaction, {row["id"]: 0 for row in rows})
     return [], [row["id"] for row in rows]
+
+
+def _set_waiting(transaction: Transaction, counts: Mapping[str, int]) -> None:
+    """On how many others jobs wait."""
+    if counts:
+        statement = update(jobs).where(jobs.c.id == bindparam("which")).values(waiting_on=bindparam("count"))
+        values = [{"which": job, "count": count} for job, count in counts.items()]
+        transaction.connection.execute(statement, values)
 
 
 def _known_results(transaction: Transaction, keys: list[str]) -> dict[str, str]:

@@ -3,8 +3,10 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeVar
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, RowMapping, delete, select, update
 
+from jwcal.core.errors import JwcalError
+from jwcal.core.storage.ref import Location, ObjectRef
 from jwcal.orchestrator.errors import WorkerNotFound
 from jwcal.orchestrator.model import (
     Event,
@@ -12,9 +14,7 @@ from jwcal.orchestrator.model import (
     Failure,
     Job,
     Lease,
-    Location,
     NewRun,
-    ObjectRef,
     Progress,
     Result,
     Run,
@@ -24,16 +24,18 @@ from jwcal.orchestrator.model import (
     StepReport,
     Worker,
 )
-from jwcal.orchestrator.store import leasing, reading
+from jwcal.orchestrator.store import claiming, leasing, reading
 from jwcal.orchestrator.store import runs as running
+from jwcal.orchestrator.store.batches import Batches
 from jwcal.orchestrator.store.database import Database
 from jwcal.orchestrator.store.documents import load
-from jwcal.orchestrator.store.port import Policy
+from jwcal.orchestrator.store.port import Demand, Listener, Policy
 from jwcal.orchestrator.store.settling import inputs_of
 from jwcal.orchestrator.store.tables import jobs, runs, workers
 from jwcal.orchestrator.store.transaction import Transaction
 
 T = TypeVar("T")
+U = TypeVar("U")
 _EXPIRED_AT_ONCE = 100
 
 
@@ -47,11 +49,15 @@ class SqlJobStore:
         *,
         identify: Callable[[float], str],
         jitter: Callable[[], float],
+        listener: Listener = lambda _changes, _ends: None,
     ) -> None:
         self._database = database
         self._policy = policy
         self._identify = identify
         self._jitter = jitter
+        self._listener = listener
+        self._leases: Batches[Demand, Lease | None] = Batches(self._lease_all)
+        self._completions: Batches[tuple[str, int, Result], Job] = Batches(self._complete_all)
 
     async def create_run(self, new: NewRun) -> Run:
         return await self._change_run(lambda transaction: running.create(transaction, new))
@@ -60,12 +66,12 @@ class SqlJobStore:
         def work(connection: Connection) -> Run | None:
             query = select(runs.c.id).where(runs.c.request_id == request_id)
             run = connection.execute(query).scalar_one_or_none()
-            return None if run is None else reading.get_runs(connection, [run], products=True)[0]
+            return None if run is None else reading.get_runs(connection, [run], whole=True)[0]
 
         return await self._database.read(work)
 
-    async def get_run(self, run: str, *, products: bool = True) -> Run:
-        return await self._database.read(lambda c: reading.get_runs(c, [run], products=products)[0])
+    async def get_run(self, run: str, *, whole: bool = True) -> Run:
+        return await self._database.read(lambda c: reading.get_runs(c, [run], whole=whole)[0])
 
     async def list_runs(
         self,
@@ -89,6 +95,9 @@ class SqlJobStore:
         self, run: str, *, limit: int, after: int = -1, states: Collection[State] = ()
     ) -> tuple[Sequence[Job], int | None]:
         return await self._database.read(lambda c: reading.list_jobs(c, run, limit=limit, after=after, states=states))
+
+    async def list_all_jobs(self, *, limit: int, after: str = "", states: Collection[State] = ()) -> Sequence[Job]:
+        return await self._database.read(lambda c: reading.list_all_jobs(c, limit=limit, after=after, states=states))
 
     async def changed_jobs(self, run: str, *, after: int, limit: int) -> Sequence[Job]:
         return await self._database.read(lambda c: reading.changed_jobs(c, run, after=after, limit=limit))
@@ -116,43 +125,11 @@ class SqlJobStore:
     async def delete_run(self, run: str) -> None:
         await self._database.write(lambda c: running.forget(c, run))
 
-    async def lease(
-        self,
-        *,
-        worker: str,
-        stage: Stage,
-        held_references: Collection[str] = (),
-        code_version: str = "",
-        request_id: str = "",
-    ) -> Lease | None:
-        def work(connection: Connection) -> Lease | None:
-            transaction = self._transaction(connection)
-            draining = _greet(connection, transaction.now, worker, stage, code_version)
-            row = leasing.take(
-                transaction,
-                worker=worker,
-                stage=stage,
-                held_references=held_references,
-                request_id=request_id,
-                draining=draining,
-            )
-            if row is None:
-                return None
-            transaction.finish()
-            run = connection.execute(select(runs.c.output, runs.c.trace).where(runs.c.id == row["run_id"])).one()
-            job = reading.to_jobs(connection, [row])[0]
-            output = load(Location, run.output)
-            place = "/".join(filter(None, (output.prefix, job.run, job.id, str(job.token))))
-            return Lease(
-                job=job,
-                token=job.token,
-                expire_time=row["lease_expires"],
-                inputs=inputs_of(transaction, [row])[job.id],
-                output=Location(bucket=output.bucket, prefix=place),
-                trace=load(dict[str, str], run.trace),
-            )
+    async def lease(self, demand: Demand) -> Lease | None:
+        return await self._leases.run(demand)
 
-        return await self._database.write(work)
+    async def _lease_all(self, demands: Sequence[Demand]) -> Sequence[Lease | None]:
+        return await self._change_then(lambda t: claiming.take(t, demands), _to_leases)
 
     async def extend(
         self, job: str, token: int, *, progress: Progress | None = None, steps: Sequence[StepReport] = ()
@@ -160,7 +137,15 @@ class SqlJobStore:
         return await self._change(lambda t: leasing.extend(t, job, token, progress=progress, steps=steps))
 
     async def complete(self, job: str, token: int, result: Result) -> Job:
-        return await self._change_job(job, lambda t: leasing.complete(t, job, token, result))
+        return await self._completions.run((job, token, result))
+
+    async def _complete_all(self, ends: Sequence[tuple[str, int, Result]]) -> Sequence[Job | Exception]:
+        def after(transaction: Transaction, answers: Sequence[JwcalError | None]) -> list[Job | Exception]:
+            ids = {job for (job, _, _), error in zip(ends, answers, strict=True) if error is None}
+            found = {job.id: job for job in reading.get_jobs(transaction.connection, sorted(ids))}
+            return [error or found[job] for (job, _, _), error in zip(ends, answers, strict=True)]
+
+        return await self._change_then(lambda t: leasing.complete(t, ends), after)
 
     async def fail(self, job: str, token: int, failure: Failure, *, log: ObjectRef | None = None) -> Job:
         return await self._change_job(job, lambda t: leasing.fail(t, job, token, failure, log=log))
@@ -184,7 +169,8 @@ class SqlJobStore:
 
     async def greet_worker(self, *, worker: str, stage: Stage, code_version: str) -> Worker:
         def work(connection: Connection) -> Worker:
-            _greet(connection, self._database.clock(connection), worker, stage, code_version)
+            seen = {worker: {"stage": stage.value, "code_version": code_version}}
+            claiming.greet(self._transaction(connection), seen)
             return _worker(connection, worker)
 
         return await self._database.write(work)
@@ -219,6 +205,8 @@ class SqlJobStore:
         return total
 
     async def close(self) -> None:
+        await self._leases.finish()
+        await self._completions.finish()
         await self._database.close()
 
     def _transaction(self, connection: Connection) -> Transaction:
@@ -226,42 +214,51 @@ class SqlJobStore:
         return Transaction(connection, now, self._policy, self._identify, self._jitter)
 
     async def _change(self, work: Callable[[Transaction], T]) -> T:
-        def within(connection: Connection) -> T:
+        return await self._change_then(work, lambda _, answer: answer)
+
+    async def _change_then(self, work: Callable[[Transaction], T], after: Callable[[Transaction, T], U]) -> U:
+        """What `after` makes of the answer of `work`, once the history is written; in one transaction."""
+
+        def within(connection: Connection) -> tuple[U, Transaction]:
             transaction = self._transaction(connection)
             answer = work(transaction)
             transaction.finish()
-            return answer
+            return after(transaction, answer), transaction
 
-        return await self._database.write(within)
+        answer, transaction = await self._database.write(within)
+        self._listener(transaction.changes, transaction.run_ends)
+        return answer
 
     async def _change_run(self, work: Callable[[Transaction], str]) -> Run:
-        def within(connection: Connection) -> Run:
-            transaction = self._transaction(connection)
-            run = work(transaction)
-            transaction.finish()
-            return reading.get_runs(connection, [run], products=True)[0]
-
-        return await self._database.write(within)
+        return await self._change_then(work, lambda t, run: reading.get_runs(t.connection, [run], whole=True)[0])
 
     async def _change_job(self, job: str, work: Callable[[Transaction], None]) -> Job:
-        def within(connection: Connection) -> Job:
-            transaction = self._transaction(connection)
-            work(transaction)
-            transaction.finish()
-            return reading.get_job(connection, job)
-
-        return await self._database.write(within)
+        return await self._change_then(work, lambda t, _: reading.get_job(t.connection, job))
 
 
-def _greet(connection: Connection, now: float, worker: str, stage: Stage, code_version: str) -> bool:
-    """Note that a worker was heard of; whether it is asked to end."""
-    seen = {"stage": stage.value, "code_version": code_version, "last_seen": now}
-    known = update(workers).where(workers.c.name == worker).values(seen).returning(workers.c.draining)
-    draining = connection.execute(known).scalar_one_or_none()
-    if draining is None:
-        fresh = {"name": worker, "first_seen": now, "draining": False, "completed": 0, "failed": 0}
-        connection.execute(insert(workers).values(**fresh, **seen))
-    return bool(draining)
+def _to_leases(transaction: Transaction, rows: Sequence[RowMapping | None]) -> list[Lease | None]:
+    connection = transaction.connection
+    given = [row for row in rows if row is not None]
+    if not given:
+        return [None] * len(rows)
+    query = select(runs.c.id, runs.c.output, runs.c.trace).where(runs.c.id.in_({row["run_id"] for row in given}))
+    of_runs = {run.id: run for run in connection.execute(query)}
+    found = {job.id: job for job in reading.to_jobs(connection, given)}
+    inputs = inputs_of(transaction, given)
+
+    def lease(row: RowMapping) -> Lease:
+        job, run = found[row["id"]], of_runs[row["run_id"]]
+        output = load(Location, run.output)
+        return Lease(
+            job=job,
+            token=job.token,
+            expire_time=row["lease_expires"],
+            inputs=inputs[job.id],
+            output=output.under("/".join((job.run, job.id, str(job.token)))),
+            trace=load(dict[str, str], run.trace),
+        )
+
+    return [None if row is None else lease(row) for row in rows]
 
 
 def _worker(connection: Connection, name: str) -> Worker:

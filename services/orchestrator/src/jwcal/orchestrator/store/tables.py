@@ -13,6 +13,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    literal_column,
     text,
 )
 
@@ -24,6 +25,7 @@ runs = Table(
     Column("id", String(36), primary_key=True),
     Column("request_id", String(200), unique=True),
     Column("spec", Text, nullable=False),
+    Column("input", Text, nullable=False),  # of the specification; apart, because it is large and seldom read
     Column("state", String(10), nullable=False),
     Column("program", String(200), nullable=False),
     Column("context", String(200), nullable=False),
@@ -51,6 +53,7 @@ run_labels = Table(
 
 _QUEUED = text("state = 'QUEUED'")
 _RUNNING = text("state = 'RUNNING'")
+_FAILED = text("state = 'FAILED'")
 _LIVE_AND_FIRST = text("first_of_key AND state IN ('WAITING', 'QUEUED', 'RUNNING')")
 
 jobs = Table(
@@ -67,6 +70,7 @@ jobs = Table(
     # waiting raises every job's turn at the same pace and the order needs no recomputation.
     Column("rank", Double, nullable=False),
     Column("affinity", String(300), nullable=False),
+    Column("memory", BigInteger, nullable=False),  # bytes that a worker must have; 0 for any
     Column("key", String(64)),
     Column("first_of_key", Boolean, nullable=False),
     Column("ignore_earlier", Boolean, nullable=False),
@@ -96,12 +100,18 @@ jobs = Table(
     Index("jobs_of_run_by_state", "run_id", "state"),
     Index("jobs_of_run_by_change", "run_id", "cursor"),
     Index("jobs_queue", "stage", "rank", "id", sqlite_where=_QUEUED, postgresql_where=_QUEUED),
+    Index("jobs_failed", "id", sqlite_where=_FAILED, postgresql_where=_FAILED),
     Index("jobs_leased", "lease_expires", sqlite_where=_RUNNING, postgresql_where=_RUNNING),
     Index("jobs_of_worker", "worker", sqlite_where=_RUNNING, postgresql_where=_RUNNING),
     Index("jobs_by_state", "stage", "state", "end_time"),
     Index("jobs_by_key", "key", "state"),
     Index("jobs_live_key", "key", unique=True, sqlite_where=_LIVE_AND_FIRST, postgresql_where=_LIVE_AND_FIRST),
 )
+
+# States as they stand in the text of queries: a partial index is not used where the database cannot see the value.
+is_queued = jobs.c.state == literal_column("'QUEUED'")
+is_running = jobs.c.state == literal_column("'RUNNING'")
+is_failed = jobs.c.state == literal_column("'FAILED'")
 
 # PRODUCT: the parent's products go into the child.  ORDER: the parent has only to have ended.  SAME: the parent does
 # the same work first, and the child takes over its result.

@@ -8,25 +8,27 @@ order of their commits: who has seen a cursor has missed nothing before it.
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, bindparam, insert, select, update
+from sqlalchemy import Connection, RowMapping, Update, bindparam, insert, select, update
 
 from jwcal.orchestrator.model import FINISHED, TRANSITIONS, State
-from jwcal.orchestrator.store.port import Policy
+from jwcal.orchestrator.store.port import Change, Policy, RunEnd
 from jwcal.orchestrator.store.tables import events, jobs, runs
 
 CHUNK = 500  # of values in one statement
 
-
-@dataclass(slots=True)
-class Change:
-    """What happened to one job."""
-
-    run: str
-    job: str
-    kind: str
-    detail: Mapping[str, Any]
+# Statements that every worker's call needs are made once: SQLAlchemy takes longer to make them than SQLite to run them.
+_LOCK_ALL = select(jobs).where(jobs.c.id.in_(bindparam("ids", expanding=True))).order_by(jobs.c.id).with_for_update()
+_ADVANCE = (
+    update(runs)
+    .where(runs.c.id == bindparam("run"))
+    .values(cursor=runs.c.cursor + bindparam("changes"), unfinished=runs.c.unfinished - bindparam("ended"))
+    .returning(runs.c.cursor, runs.c.unfinished, runs.c.state, runs.c.cancel_requested, runs.c.create_time)
+)
+_SET_CURSOR = update(jobs).where(jobs.c.id == bindparam("which")).values(cursor=bindparam("at"))
+_ADD_EVENTS = insert(events)
 
 
 @dataclass(slots=True)
@@ -39,6 +41,7 @@ class Transaction:
     identify: Callable[[float], str]
     jitter: Callable[[], float]
     changes: list[Change] = field(default_factory=list)
+    run_ends: list[RunEnd] = field(default_factory=list)
     ended: dict[str, int] = field(default_factory=dict)  # by run: jobs that ended, less those that live again
 
     def lock(self, *conditions: Any, skip_locked: bool = False, limit: int | None = None) -> Sequence[RowMapping]:
@@ -50,86 +53,83 @@ class Transaction:
         """Rows of these jobs, locked."""
         found: list[RowMapping] = []
         for some in chunks(sorted(ids)):
-            found.extend(self.lock(jobs.c.id.in_(some)))
+            found.extend(self.connection.execute(_LOCK_ALL, {"ids": some}).mappings())
         return found
 
     def move(self, row: RowMapping, state: State, *, kind: str = "", **values: Any) -> None:
-        """Bring a job to another state: the only place where states are written."""
-        before = State(row["state"])
-        if state not in TRANSITIONS[before]:
-            raise AssertionError(f"job {row['id']} cannot go from {before} to {state}")
-        if state in FINISHED:
-            self.ended[row["run_id"]] = self.ended.get(row["run_id"], 0) + 1
-            values.setdefault("end_time", self.now)
-        elif before in FINISHED:
-            self.ended[row["run_id"]] = self.ended.get(row["run_id"], 0) - 1
-        self.connection.execute(update(jobs).where(jobs.c.id == row["id"]).values(state=state.value, **values))
-        self.note(row, kind or state.value, {"from": before.value})
+        """Bring a job to another state."""
+        self.move_all([(row, values)], state, kind=kind)
 
-    def queue(self, rows: Sequence[tuple[RowMapping, str | None, bool]]) -> None:
-        """Queue waiting jobs, many at once: row, key, and whether it is the first live job of its key."""
-        if not rows:
-            return
-        statement = (
-            update(jobs)
-            .where(jobs.c.id == bindparam("which"))
-            .values(state=State.QUEUED.value, key=bindparam("its_key"), first_of_key=bindparam("first"))
-        )
-        values = [{"which": row["id"], "its_key": key, "first": first} for row, key, first in rows]
-        self.connection.execute(statement, values)
-        for row, _, _ in rows:
-            self.note(row, State.QUEUED.value, {"from": State.WAITING.value})
+    def move_all(self, moves: Iterable[tuple[RowMapping, dict[str, Any]]], state: State, *, kind: str = "") -> None:
+        """Bring jobs to another state, each with its values: the only place where states are written."""
+        alike: dict[tuple[str, ...], list[dict[str, Any]]] = {}  # by the columns that change
+        for row, values in moves:
+            before = State(row["state"])
+            if state not in TRANSITIONS[before]:
+                raise AssertionError(f"job {row['id']} cannot go from {before} to {state}")
+            if state in FINISHED:
+                self.ended[row["run_id"]] = self.ended.get(row["run_id"], 0) + 1
+                values.setdefault("end_time", self.now)
+            elif before in FINISHED:
+                self.ended[row["run_id"]] = self.ended.get(row["run_id"], 0) - 1
+            alike.setdefault(tuple(values), []).append({"which": row["id"], **_as_parameters(values)})
+            self.note(row, kind or state.value, {"from": before.value})
+        for names, parameters in alike.items():
+            self.connection.execute(_moving(state, names), parameters)
 
     def note(self, row: RowMapping, kind: str, detail: Mapping[str, Any] | None = None) -> None:
         """Add a line to the history of the job's run."""
-        self.changes.append(Change(row["run_id"], row["id"], kind, detail or {}))
+        self.changes.append(Change(row["run_id"], row["id"], row["stage"], kind, detail or {}))
 
     def finish(self) -> None:
         """Write history, cursors and the states of runs."""
         by_run: dict[str, list[Change]] = {}
         for change in self.changes:
             by_run.setdefault(change.run, []).append(change)
+        history: list[dict[str, Any]] = []
+        latest: dict[str, int] = {}
         for run in sorted(by_run):
-            self._write_history(run, by_run[run])
-
-    def _write_history(self, run: str, changes: list[Change]) -> None:
-        ended = self.ended.get(run, 0)
-        row = self.connection.execute(
-            update(runs)
-            .where(runs.c.id == run)
-            .values(cursor=runs.c.cursor + len(changes), unfinished=runs.c.unfinished - ended)
-            .returning(runs.c.cursor, runs.c.unfinished, runs.c.state, runs.c.cancel_requested)
-        ).one()
-        first = row.cursor - len(changes) + 1
-        numbered = list(enumerate(changes, first))
-        self.connection.execute(
-            insert(events),
-            [
-                {
-                    "run_id": run,
-                    "cursor": cursor,
-                    "time": self.now,
-                    "job_id": change.job,
-                    "kind": change.kind,
-                    "detail": json.dumps(change.detail),
-                }
-                for cursor, change in numbered
-            ],
-        )
-        latest = {change.job: cursor for cursor, change in numbered if change.job}
+            for cursor, change in enumerate(by_run[run], self._advance(run, by_run[run])):
+                history.append(
+                    {
+                        "run_id": run,
+                        "cursor": cursor,
+                        "time": self.now,
+                        "job_id": change.job,
+                        "kind": change.kind,
+                        "detail": json.dumps(change.detail),
+                    }
+                )
+                if change.job:
+                    latest[change.job] = cursor
+        if history:
+            self.connection.execute(_ADD_EVENTS, history)
         if latest:
-            self.connection.execute(
-                update(jobs).where(jobs.c.id == bindparam("which")).values(cursor=bindparam("at")),
-                [{"which": job, "at": cursor} for job, cursor in latest.items()],
-            )
-        started = row.state == State.PENDING and any(change.kind == State.RUNNING for change in changes)
+            self.connection.execute(_SET_CURSOR, [{"which": job, "at": cursor} for job, cursor in latest.items()])
+
+    def _advance(self, run: str, changes: Sequence[Change]) -> int:
+        """Move a run's cursor, and its state where that follows; the cursor of the first of these changes."""
+        ended = self.ended.get(run, 0)
+        row = self.connection.execute(_ADVANCE, {"run": run, "changes": len(changes), "ended": ended}).one()
         if row.unfinished == 0 and State(row.state) not in FINISHED:
             state = _end_of_run(self.connection, run, cancel_requested=row.cancel_requested)
             self.connection.execute(update(runs).where(runs.c.id == run).values(state=state.value, end_time=self.now))
-        elif started:
+            self.run_ends.append(RunEnd(run, state, self.now - row.create_time))
+        elif row.state == State.PENDING and any(change.kind == State.RUNNING for change in changes):
             self.connection.execute(
                 update(runs).where(runs.c.id == run).values(state=State.RUNNING.value, start_time=self.now)
             )
+        return int(row.cursor) - len(changes) + 1
+
+
+@cache
+def _moving(state: State, names: tuple[str, ...]) -> Update:
+    new: dict[str, Any] = {name: bindparam(f"new_{name}") for name in names}
+    return update(jobs).where(jobs.c.id == bindparam("which")).values(state=state.value, **new)
+
+
+def _as_parameters(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"new_{name}": value for name, value in values.items()}
 
 
 def _end_of_run(connection: Connection, run: str, *, cancel_requested: bool) -> State:

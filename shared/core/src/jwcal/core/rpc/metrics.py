@@ -11,6 +11,7 @@ from jwcal.core.rpc.call import Call, Layer
 
 _CALL_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 _STEP_SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000)
+_RUN_SECONDS = (1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000)
 
 
 class Metrics:
@@ -33,6 +34,16 @@ class Metrics:
         self.lease_age_seconds = Gauge("jwcal_lease_age_seconds", "Age of the oldest live lease", registry=registry)
         self.job_attempts = Counter(
             "jwcal_job_attempts", "Attempts at jobs that ended", ("stage", "outcome"), registry=registry
+        )
+        self.jobs_reused = Counter(
+            "jwcal_jobs_reused", "Jobs answered with an earlier result", ("stage",), registry=registry
+        )
+        self.run_seconds = Histogram(
+            "jwcal_run_seconds",
+            "Time of runs from their submission to their end",
+            ("state",),
+            buckets=_RUN_SECONDS,
+            registry=registry,
         )
         self.step_seconds = Histogram(
             "jwcal_step_seconds", "Time of steps", ("step",), buckets=_STEP_SECONDS, registry=registry

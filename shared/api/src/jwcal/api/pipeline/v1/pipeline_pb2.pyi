@@ -297,7 +297,7 @@ class Run(_message.Message):
     """Share of its jobs that is done, from 0 to 1, running ones counted by their progress."""
     @_builtins.property
     def spec(self) -> Global___RunSpec:
-        """What was asked for."""
+        """What was asked for; in lists and streams without the input."""
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
@@ -372,6 +372,7 @@ class Job(_message.Message):
     START_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
     NOT_BEFORE_FIELD_NUMBER: _builtins.int
+    LOG_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """"jobs/{job}"."""
     run: _builtins.str
@@ -430,6 +431,10 @@ class Job(_message.Message):
     def not_before(self) -> _timestamp_pb2.Timestamp:
         """Not before this time is it given to a worker: after a failed attempt."""
 
+    @_builtins.property
+    def log(self) -> _product_pb2.ProductRef:
+        """The log of the last attempt that ended."""
+
     def __init__(
         self,
         *,
@@ -452,10 +457,11 @@ class Job(_message.Message):
         start_time: _timestamp_pb2.Timestamp | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
         not_before: _timestamp_pb2.Timestamp | None = ...,
+        log: _product_pb2.ProductRef | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "failure", b"failure", "not_before", b"not_before", "processing", b"processing", "progress", b"progress", "result", b"result", "start_time", b"start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "failure", b"failure", "log", b"log", "not_before", b"not_before", "processing", b"processing", "progress", b"progress", "result", b"result", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "create_time", b"create_time", "end_time", b"end_time", "failure", b"failure", "inputs", b"inputs", "max_attempts", b"max_attempts", "name", b"name", "not_before", b"not_before", "parents", b"parents", "processing", b"processing", "progress", b"progress", "result", b"result", "reused", b"reused", "run", b"run", "stage", b"stage", "start_time", b"start_time", "state", b"state", "title", b"title", "worker", b"worker"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "create_time", b"create_time", "end_time", b"end_time", "failure", b"failure", "inputs", b"inputs", "log", b"log", "max_attempts", b"max_attempts", "name", b"name", "not_before", b"not_before", "parents", b"parents", "processing", b"processing", "progress", b"progress", "result", b"result", "reused", b"reused", "run", b"run", "stage", b"stage", "start_time", b"start_time", "state", b"state", "title", b"title", "worker", b"worker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -821,7 +827,7 @@ class WatchRunResponse(_message.Message):
     """Grows with every change.  Where a watcher is slow, changes in between may be left out, never the last one."""
     @_builtins.property
     def run(self) -> Global___Run:
-        """The run, without its list of products."""
+        """The run, without its input and its list of products."""
 
     @_builtins.property
     def job(self) -> Global___Job:
@@ -901,7 +907,7 @@ class ListJobsRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     STATES_FIELD_NUMBER: _builtins.int
     run: _builtins.str
-    """"runs/{run}"."""
+    """"runs/{run}"; "runs/-" for jobs of all runs, such as those in STATE_FAILED."""
     page_size: _builtins.int
     """At most so many; 0 for 100, at most 1000."""
     page_token: _builtins.str

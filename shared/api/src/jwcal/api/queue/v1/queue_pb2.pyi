@@ -43,7 +43,7 @@ class LeaseJobRequest(_message.Message):
     code_version: _builtins.str
     """Version of its code."""
     memory: _builtins.int
-    """Bytes of memory it can give to a job; 0 where it does not know."""
+    """Bytes of memory it can give to a job; jobs that need more go to others.  0 where it does not know: it is given any."""
     request_id: _builtins.str
     """Chosen by the worker for each try, a UUID: a repeated request with it gets the same lease."""
     @_builtins.property
@@ -165,7 +165,7 @@ class Lease(_message.Message):
 
     @_builtins.property
     def trace(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """W3C trace context of the run, to continue."""
+        """W3C trace context of the call that submitted the run ("traceparent", "tracestate"), for the job's span to go on with."""
 
     def __init__(
         self,

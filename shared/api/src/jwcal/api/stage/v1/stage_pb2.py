@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from jwcal.api.product.v1 import product_pb2 as jwcal_dot_api_dot_product_dot_v1_dot_product__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ejwcal/api/stage/v1/stage.proto\x12\x12jwcal.api.stage.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"jwcal/api/product/v1/product.proto\"\xdc\x02\n\nProcessing\x12\x0c\n\x04plan\x18\x01 \x01(\t\x12+\n\nparameters\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x0c\n\x04skip\x18\x03 \x03(\t\x12\x14\n\x0conly_through\x18\x04 \x01(\t\x12@\n\toverrides\x18\x05 \x03(\x0b\x32-.jwcal.api.stage.v1.Processing.OverridesEntry\x12\x0f\n\x07\x63ontext\x18\x06 \x01(\t\x12%\n\x18use_reference_parameters\x18\x07 \x01(\x08H\x00\x88\x01\x01\x12\x10\n\x08products\x18\x08 \x03(\t\x12\x14\n\x0cmemory_limit\x18\t \x01(\x03\x1a\x30\n\x0eOverridesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x1b\n\x19_use_reference_parameters\"T\n\x08Progress\x12\r\n\x05phase\x18\x01 \x01(\t\x12\x10\n\x08\x66raction\x18\x02 \x01(\x01\x12\x12\n\nsteps_done\x18\x03 \x01(\x05\x12\x13\n\x0bsteps_total\x18\x04 \x01(\x05\"\xbf\x02\n\nStepReport\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x30\n\x07outcome\x18\x02 \x01(\x0e\x32\x1f.jwcal.api.stage.v1.StepOutcome\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07seconds\x18\x04 \x01(\x01\x12\x42\n\nreferences\x18\x05 \x03(\x0b\x32..jwcal.api.stage.v1.StepReport.ReferencesEntry\x12+\n\nparameters\x18\x06 \x01(\x0b\x32\x17.google.protobuf.Struct\x12,\n\x08\x65nd_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a\x31\n\x0fReferencesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xce\x02\n\x06Result\x12\x32\n\x08products\x18\x01 \x03(\x0b\x32 .jwcal.api.product.v1.ProductRef\x12-\n\x05steps\x18\x02 \x03(\x0b\x32\x1e.jwcal.api.stage.v1.StepReport\x12\x0c\n\x04plan\x18\x03 \x01(\t\x12\x0f\n\x07\x63ontext\x18\x04 \x01(\t\x12\x14\n\x0c\x63ode_version\x18\x05 \x01(\t\x12\x38\n\x07seconds\x18\x06 \x03(\x0b\x32\'.jwcal.api.stage.v1.Result.SecondsEntry\x12\x13\n\x0bpeak_memory\x18\x07 \x01(\x03\x12-\n\x03log\x18\x08 \x01(\x0b\x32 .jwcal.api.product.v1.ProductRef\x1a.\n\x0cSecondsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\xab\x01\n\x07\x46\x61ilure\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12;\n\x08metadata\x18\x03 \x03(\x0b\x32).jwcal.api.stage.v1.Failure.MetadataEntry\x12\x11\n\tretryable\x18\x04 \x01(\x08\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"u\n\x0fStepDescription\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x10\n\x08official\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x12\n\nreferences\x18\x04 \x03(\t\x12\x19\n\x11parameters_schema\x18\x05 \x01(\t\"e\n\x0fPlanDescription\x12\x0c\n\x04plan\x18\x01 \x01(\t\x12\x10\n\x08official\x18\x02 \x01(\t\x12\x32\n\x05steps\x18\x03 \x03(\x0b\x32#.jwcal.api.stage.v1.StepDescription*W\n\x05Stage\x12\x15\n\x11STAGE_UNSPECIFIED\x10\x00\x12\x13\n\x0fSTAGE_DETECTOR1\x10\x01\x12\x10\n\x0cSTAGE_STAGE2\x10\x02\x12\x10\n\x0cSTAGE_STAGE3\x10\x03*`\n\x0bStepOutcome\x12\x1c\n\x18STEP_OUTCOME_UNSPECIFIED\x10\x00\x12\x19\n\x15STEP_OUTCOME_COMPLETE\x10\x01\x12\x18\n\x14STEP_OUTCOME_SKIPPED\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ejwcal/api/stage/v1/stage.proto\x12\x12jwcal.api.stage.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"jwcal/api/product/v1/product.proto\"\xf5\x02\n\nProcessing\x12\x0c\n\x04plan\x18\x01 \x01(\t\x12+\n\nparameters\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x0c\n\x04skip\x18\x03 \x03(\t\x12\x14\n\x0conly_through\x18\x04 \x01(\t\x12@\n\toverrides\x18\x05 \x03(\x0b\x32-.jwcal.api.stage.v1.Processing.OverridesEntry\x12\x0f\n\x07\x63ontext\x18\x06 \x01(\t\x12%\n\x18use_reference_parameters\x18\x07 \x01(\x08H\x00\x88\x01\x01\x12\x10\n\x08products\x18\x08 \x03(\t\x12\x14\n\x0cmemory_limit\x18\t \x01(\x03\x12\x17\n\x0frequired_memory\x18\n \x01(\x03\x1a\x30\n\x0eOverridesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x1b\n\x19_use_reference_parameters\"T\n\x08Progress\x12\r\n\x05phase\x18\x01 \x01(\t\x12\x10\n\x08\x66raction\x18\x02 \x01(\x01\x12\x12\n\nsteps_done\x18\x03 \x01(\x05\x12\x13\n\x0bsteps_total\x18\x04 \x01(\x05\"\xbf\x02\n\nStepReport\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x30\n\x07outcome\x18\x02 \x01(\x0e\x32\x1f.jwcal.api.stage.v1.StepOutcome\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07seconds\x18\x04 \x01(\x01\x12\x42\n\nreferences\x18\x05 \x03(\x0b\x32..jwcal.api.stage.v1.StepReport.ReferencesEntry\x12+\n\nparameters\x18\x06 \x01(\x0b\x32\x17.google.protobuf.Struct\x12,\n\x08\x65nd_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a\x31\n\x0fReferencesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xce\x02\n\x06Result\x12\x32\n\x08products\x18\x01 \x03(\x0b\x32 .jwcal.api.product.v1.ProductRef\x12-\n\x05steps\x18\x02 \x03(\x0b\x32\x1e.jwcal.api.stage.v1.StepReport\x12\x0c\n\x04plan\x18\x03 \x01(\t\x12\x0f\n\x07\x63ontext\x18\x04 \x01(\t\x12\x14\n\x0c\x63ode_version\x18\x05 \x01(\t\x12\x38\n\x07seconds\x18\x06 \x03(\x0b\x32\'.jwcal.api.stage.v1.Result.SecondsEntry\x12\x13\n\x0bpeak_memory\x18\x07 \x01(\x03\x12-\n\x03log\x18\x08 \x01(\x0b\x32 .jwcal.api.product.v1.ProductRef\x1a.\n\x0cSecondsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\xab\x01\n\x07\x46\x61ilure\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12;\n\x08metadata\x18\x03 \x03(\x0b\x32).jwcal.api.stage.v1.Failure.MetadataEntry\x12\x11\n\tretryable\x18\x04 \x01(\x08\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"u\n\x0fStepDescription\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x10\n\x08official\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x12\n\nreferences\x18\x04 \x03(\t\x12\x19\n\x11parameters_schema\x18\x05 \x01(\t\"e\n\x0fPlanDescription\x12\x0c\n\x04plan\x18\x01 \x01(\t\x12\x10\n\x08official\x18\x02 \x01(\t\x12\x32\n\x05steps\x18\x03 \x03(\x0b\x32#.jwcal.api.stage.v1.StepDescription*W\n\x05Stage\x12\x15\n\x11STAGE_UNSPECIFIED\x10\x00\x12\x13\n\x0fSTAGE_DETECTOR1\x10\x01\x12\x10\n\x0cSTAGE_STAGE2\x10\x02\x12\x10\n\x0cSTAGE_STAGE3\x10\x03*`\n\x0bStepOutcome\x12\x1c\n\x18STEP_OUTCOME_UNSPECIFIED\x10\x00\x12\x19\n\x15STEP_OUTCOME_COMPLETE\x10\x01\x12\x18\n\x14STEP_OUTCOME_SKIPPED\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,30 +42,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RESULT_SECONDSENTRY']._serialized_options = b'8\001'
   _globals['_FAILURE_METADATAENTRY']._loaded_options = None
   _globals['_FAILURE_METADATAENTRY']._serialized_options = b'8\001'
-  _globals['_STAGE']._serialized_start=1645
-  _globals['_STAGE']._serialized_end=1732
-  _globals['_STEPOUTCOME']._serialized_start=1734
-  _globals['_STEPOUTCOME']._serialized_end=1830
+  _globals['_STAGE']._serialized_start=1670
+  _globals['_STAGE']._serialized_end=1757
+  _globals['_STEPOUTCOME']._serialized_start=1759
+  _globals['_STEPOUTCOME']._serialized_end=1855
   _globals['_PROCESSING']._serialized_start=154
-  _globals['_PROCESSING']._serialized_end=502
-  _globals['_PROCESSING_OVERRIDESENTRY']._serialized_start=425
-  _globals['_PROCESSING_OVERRIDESENTRY']._serialized_end=473
-  _globals['_PROGRESS']._serialized_start=504
-  _globals['_PROGRESS']._serialized_end=588
-  _globals['_STEPREPORT']._serialized_start=591
-  _globals['_STEPREPORT']._serialized_end=910
-  _globals['_STEPREPORT_REFERENCESENTRY']._serialized_start=861
-  _globals['_STEPREPORT_REFERENCESENTRY']._serialized_end=910
-  _globals['_RESULT']._serialized_start=913
-  _globals['_RESULT']._serialized_end=1247
-  _globals['_RESULT_SECONDSENTRY']._serialized_start=1201
-  _globals['_RESULT_SECONDSENTRY']._serialized_end=1247
-  _globals['_FAILURE']._serialized_start=1250
-  _globals['_FAILURE']._serialized_end=1421
-  _globals['_FAILURE_METADATAENTRY']._serialized_start=1374
-  _globals['_FAILURE_METADATAENTRY']._serialized_end=1421
-  _globals['_STEPDESCRIPTION']._serialized_start=1423
-  _globals['_STEPDESCRIPTION']._serialized_end=1540
-  _globals['_PLANDESCRIPTION']._serialized_start=1542
-  _globals['_PLANDESCRIPTION']._serialized_end=1643
+  _globals['_PROCESSING']._serialized_end=527
+  _globals['_PROCESSING_OVERRIDESENTRY']._serialized_start=450
+  _globals['_PROCESSING_OVERRIDESENTRY']._serialized_end=498
+  _globals['_PROGRESS']._serialized_start=529
+  _globals['_PROGRESS']._serialized_end=613
+  _globals['_STEPREPORT']._serialized_start=616
+  _globals['_STEPREPORT']._serialized_end=935
+  _globals['_STEPREPORT_REFERENCESENTRY']._serialized_start=886
+  _globals['_STEPREPORT_REFERENCESENTRY']._serialized_end=935
+  _globals['_RESULT']._serialized_start=938
+  _globals['_RESULT']._serialized_end=1272
+  _globals['_RESULT_SECONDSENTRY']._serialized_start=1226
+  _globals['_RESULT_SECONDSENTRY']._serialized_end=1272
+  _globals['_FAILURE']._serialized_start=1275
+  _globals['_FAILURE']._serialized_end=1446
+  _globals['_FAILURE_METADATAENTRY']._serialized_start=1399
+  _globals['_FAILURE_METADATAENTRY']._serialized_end=1446
+  _globals['_STEPDESCRIPTION']._serialized_start=1448
+  _globals['_STEPDESCRIPTION']._serialized_end=1565
+  _globals['_PLANDESCRIPTION']._serialized_start=1567
+  _globals['_PLANDESCRIPTION']._serialized_end=1668
 # @@protoc_insertion_point(module_scope)

@@ -109,6 +109,7 @@ class Processing(_message.Message):
     USE_REFERENCE_PARAMETERS_FIELD_NUMBER: _builtins.int
     PRODUCTS_FIELD_NUMBER: _builtins.int
     MEMORY_LIMIT_FIELD_NUMBER: _builtins.int
+    REQUIRED_MEMORY_FIELD_NUMBER: _builtins.int
     plan: _builtins.str
     """Name of a plan that the stage advertises; empty lets the stage choose by the header."""
     only_through: _builtins.str
@@ -119,6 +120,8 @@ class Processing(_message.Message):
     """Whether the context's pars-* references apply; true where it is not said."""
     memory_limit: _builtins.int
     """Bytes of memory the processing shall stay below; 0 for the worker's own limit."""
+    required_memory: _builtins.int
+    """Bytes of memory that a worker must have to be given the job; 0 for the service's setting."""
     @_builtins.property
     def parameters(self) -> _struct_pb2.Struct:
         """Parameters over the reference files' and the code's defaults: {step: {parameter: value}}, official names."""
@@ -147,10 +150,11 @@ class Processing(_message.Message):
         use_reference_parameters: _builtins.bool | None = ...,
         products: _abc.Iterable[_builtins.str] | None = ...,
         memory_limit: _builtins.int = ...,
+        required_memory: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_use_reference_parameters", b"_use_reference_parameters", "parameters", b"parameters", "use_reference_parameters", b"use_reference_parameters"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_use_reference_parameters", b"_use_reference_parameters", "context", b"context", "memory_limit", b"memory_limit", "only_through", b"only_through", "overrides", b"overrides", "parameters", b"parameters", "plan", b"plan", "products", b"products", "skip", b"skip", "use_reference_parameters", b"use_reference_parameters"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_use_reference_parameters", b"_use_reference_parameters", "context", b"context", "memory_limit", b"memory_limit", "only_through", b"only_through", "overrides", b"overrides", "parameters", b"parameters", "plan", b"plan", "products", b"products", "required_memory", b"required_memory", "skip", b"skip", "use_reference_parameters", b"use_reference_parameters"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__use_reference_parameters: _TypeAlias = _typing.Literal["use_reference_parameters"]  # noqa: Y015
     _WhichOneofArgType__use_reference_parameters: _TypeAlias = _typing.Literal["_use_reference_parameters", b"_use_reference_parameters"]  # noqa: Y015

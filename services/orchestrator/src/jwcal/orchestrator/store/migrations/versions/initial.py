@@ -13,6 +13,7 @@ down_revision = None
 
 _QUEUED = "state = 'QUEUED'"
 _RUNNING = "state = 'RUNNING'"
+_FAILED = "state = 'FAILED'"
 _FIRST = "first_of_key AND state IN ('WAITING', 'QUEUED', 'RUNNING')"
 
 
@@ -34,6 +35,7 @@ def upgrade() -> None:
         sa.Column("id", sa.String(length=36), nullable=False),
         sa.Column("request_id", sa.String(length=200), nullable=True),
         sa.Column("spec", sa.Text(), nullable=False),
+        sa.Column("input", sa.Text(), nullable=False),
         sa.Column("state", sa.String(length=10), nullable=False),
         sa.Column("program", sa.String(length=200), nullable=False),
         sa.Column("context", sa.String(length=200), nullable=False),
@@ -84,6 +86,7 @@ def upgrade() -> None:
         sa.Column("program", sa.String(length=200), nullable=False),
         sa.Column("rank", sa.Double(), nullable=False),
         sa.Column("affinity", sa.String(length=300), nullable=False),
+        sa.Column("memory", sa.BigInteger(), nullable=False),
         sa.Column("key", sa.String(length=64), nullable=True),
         sa.Column("first_of_key", sa.Boolean(), nullable=False),
         sa.Column("ignore_earlier", sa.Boolean(), nullable=False),
@@ -113,6 +116,7 @@ def upgrade() -> None:
     )
     op.create_index("jobs_by_key", "jobs", ["key", "state"], unique=False)
     op.create_index("jobs_by_state", "jobs", ["stage", "state", "end_time"], unique=False)
+    op.create_index("jobs_failed", "jobs", ["id"], unique=False, **_where(_FAILED))
     op.create_index(
         "jobs_leased",
         "jobs",
@@ -190,6 +194,7 @@ def downgrade() -> None:
         "jobs_leased",
         table_name="jobs",
     )
+    op.drop_index("jobs_failed", table_name="jobs")
     op.drop_index("jobs_by_state", table_name="jobs")
     op.drop_index("jobs_by_key", table_name="jobs")
     op.drop_table("jobs")
