@@ -1,4 +1,4 @@
-"""A small stage whose jobs do what their parameters say: succeed, fail, crash, take memory, wait."""
+"""A small stage whose jobs do what their parameters say: succeed, fail, crash, take memory, wait for a file."""
 
 import os
 import signal
@@ -38,6 +38,8 @@ class AStage:
         if deeds.get("started"):
             Path(deeds["started"]).write_text(str(os.getpid()))
         time.sleep(deeds.get("seconds", 0))
+        while deeds.get("until") and not Path(deeds["until"]).exists():
+            time.sleep(0.01)
         step = Step(name="copy", status="COMPLETE", seconds=0.1, index=0, total=1, parameters=deeds)
         tell(step)
         products = []

@@ -135,7 +135,7 @@ def test_a_frozen_worker_comes_back_too_late(world: World, tmp_path: Path) -> No
 
             await until(refused)
             (job,) = await services.jobs(submitted.name)
-            assert (job.attempt, job.worker) == (2, "worker-1")
+            assert job.worker == "worker-1"
             assert first.running()
             assert len(ended.products) == 2
 

@@ -31,6 +31,8 @@ class Work(_Message):
     output_dir: Path
     log_file: Path
     """Takes what the process prints and logs during this job."""
+    about: dict[str, str] = {}
+    """Names of job and run, for every record of the log."""
     plan: str = ""
     """Empty lets the stage choose by the header."""
     parameters: dict[str, dict[str, Any]] = {}
