@@ -178,7 +178,7 @@ def _own_memory(process: psutil.Process) -> int:
 
 
 def _told(failed: Failed) -> RemoteError:
-    error = RemoteError(failed.message, reason=failed.reason)
+    error = RemoteError(failed.message, reason=failed.reason, grpc_code=failed.grpc_code)
     error.details = dict(failed.metadata)
     error.retryable = failed.retryable
     return error

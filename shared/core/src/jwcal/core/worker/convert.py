@@ -41,9 +41,12 @@ def work_of(
     Raises
     ------
     InvalidParameter
-        The parameters are not {step: {parameter: value}}.
+        The parameters are not {step: {parameter: value}}, or a value is no number that JSON has.
     """
-    parameters = whole_numbers(MessageToDict(processing.parameters))
+    try:
+        parameters = whole_numbers(MessageToDict(processing.parameters))
+    except ValueError as error:
+        raise InvalidParameter("a parameter is infinite or no number", remedy="give a finite one") from error
     for step, values in parameters.items():
         if not isinstance(values, dict):
             raise InvalidParameter(f"the parameters of {step} are {values!r}", remedy="give {step: {parameter: value}}")

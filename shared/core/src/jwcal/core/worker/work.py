@@ -104,11 +104,18 @@ class Failed(_Message):
     message: str
     metadata: dict[str, str] = {}
     retryable: bool = False
+    grpc_code: str = "INTERNAL"
 
     @classmethod
     def of(cls, error: JwcalError) -> "Failed":
         """A typed error as it travels."""
-        return cls(reason=error.reason, message=str(error), metadata=error.metadata(), retryable=error.retryable)
+        return cls(
+            reason=error.reason,
+            message=str(error),
+            metadata=error.metadata(),
+            retryable=error.retryable,
+            grpc_code=error.grpc_code,
+        )
 
 
 class Ready(_Message):
