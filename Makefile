@@ -7,7 +7,7 @@ PACKAGES := shared/api shared/core shared/observatory shared/client services/crd
 	services/detector1 services/stage2 services/stage3 services/orchestrator
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test test-fast check check-proto proto format requirements official bench clean
+.PHONY: help setup demo test test-fast check check-proto proto format requirements official bench bench-services clean
 
 help:
 	@echo "make demo       simulate an exposure, calibrate it, compare with the truth, draw a picture"
@@ -16,6 +16,7 @@ help:
 	@echo "make check      format, lint, types, layers"
 	@echo "make proto      generate shared/api from the interfaces in proto/"
 	@echo "make official   install the official package beside ours, for parity tests and benchmarks"
+	@echo "make bench-services   measure the services: overhead, prefetch, cold start"
 	@echo "make bench      measure both, write BENCHMARKS.md (BENCH='--only speed --again')"
 
 setup: $(READY)
@@ -79,6 +80,10 @@ $(OFFICIAL)/.ready:
 
 bench: $(READY) official
 	$(BIN)/python -m tests.bench $(BENCH)
+
+# Prints JSON and tables; takes a few minutes.
+bench-services: $(READY)
+	$(BIN)/python -m tests.bench.services
 
 clean:
 	rm -rf $(VENV) $(OFFICIAL) .work demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis

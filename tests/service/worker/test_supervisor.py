@@ -40,6 +40,8 @@ class Site:
     place: Place
     supervisor: Supervisor
     stop: asyncio.Event = field(default_factory=asyncio.Event)
+    able: asyncio.Event = field(default_factory=asyncio.Event)
+    """The worker may take jobs."""
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     """The supervisor has said that it takes no more."""
 
@@ -84,13 +86,16 @@ async def a_site(place: Path, *, limits: Limits | None = None, tracing: Tracing 
     ):
         queue = Queue(served.queue, worker="worker-0", stage=STAGE_DETECTOR1, code_version="1")
 
+        able = asyncio.Event()
+        able.set()
+
         async def on_end() -> None:
             site.ended.set()
 
         supervisor = Supervisor(
-            queue=queue, workshop=made.workshop, limits=limits or Limits(), tracing=tracing, on_end=on_end
+            queue=queue, workshop=made.workshop, limits=limits or Limits(), able=able, tracing=tracing, on_end=on_end
         )
-        site = Site(served, made, supervisor)
+        site = Site(served, made, supervisor, able=able)
         working = asyncio.create_task(supervisor.run(site.stop))
         try:
             yield site
@@ -244,6 +249,27 @@ async def test_a_worker_without_scratch_space_says_so_and_rests(tmp_path: Path) 
         scratch.mkdir()
         lease = (await site.served.lease("worker-1", wait=10)).lease  # the resting one leaves it to others
         assert (lease.job.run, lease.job.attempt) == (run, 2)
+
+
+@in_event_loop
+async def test_no_job_is_taken_while_the_worker_is_not_able(tmp_path: Path) -> None:
+    async with a_site(tmp_path) as site:
+        started = tmp_path / "started"
+        first = await site.submit("jw1", started=str(started), until=str(tmp_path / "go"))
+        await until(started.exists)
+        site.able.clear()  # a request for the next job is under way
+        second = await site.submit("jw2")
+        lease = (await site.served.lease("worker-1", wait=10)).lease
+        assert (lease.job.run, lease.job.attempt) == (second, 1)
+        (tmp_path / "go").touch()
+        assert (await site.finished(first)).state == pipeline_pb2.STATE_SUCCEEDED
+        third = await site.submit(
+            "jw3", seconds=0
+        )  # with a parameter of its own, else the second one's result is taken
+        await site.served.complete(lease)
+        assert (await site.job(third)).state == pipeline_pb2.STATE_QUEUED
+        site.able.set()
+        assert (await site.finished(third)).state == pipeline_pb2.STATE_SUCCEEDED
 
 
 @in_event_loop

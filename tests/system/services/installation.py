@@ -132,7 +132,6 @@ class Installation:
             "scratch": str(place / "scratch"),
         } | settings
         environment = self._environment | {f"JWCAL_{name.upper()}": value for name, value in own.items()}
-        environment |= {"NUMBA_NUM_THREADS": "1"}  # the exposures are small, and several workers share the machine
         process = Process(module, place, environment, within=within)
         process.start()
         self.workers.append(process)

@@ -2,8 +2,11 @@
 
 import asyncio
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
+
+from tests.servers.ports import free_ports_with_grpc
 
 from .accounts import check_accounts
 from .installation import an_installation
@@ -12,13 +15,26 @@ from .world import World
 pytestmark = pytest.mark.slow
 
 
+def metrics(port: int) -> dict[str, float]:
+    """What a process shows at this port."""
+    with urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+        lines = answer.read().decode().splitlines()
+    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[:1] != "#")}
+
+
 def test_a_run_makes_the_products_that_this_process_makes(world: World, tmp_path: Path) -> None:
     async def test() -> None:
         async with an_installation(tmp_path / "services", world.environment) as services:
-            services.worker()
+            (port,) = free_ports_with_grpc(1)
+            services.worker(observability__metrics_listen=f"127.0.0.1:{port}")
             files = await services.upload(*world.exposures[:3])
             first = await services.submit(files, context=world.context)
             await check_accounts(services, [first.name], world, tmp_path / "first")
+            numbers = await asyncio.to_thread(metrics, port)
+            assert 0 < numbers["jwcal_cold_start_seconds"] < 100
+            assert numbers['jwcal_bytes_total{direction="in"}'] == sum(ref.size for ref in files)
+            assert numbers['jwcal_prefetch_total{result="hit"}'] >= 1
+            assert numbers['jwcal_step_seconds_count{step="ramp_fit"}'] == 3
             again = await services.submit(files, context=world.context)
             ended = await services.ended(again.name, seconds=10)
             assert [job.reused for job in await services.jobs(again.name)] == [True] * 3

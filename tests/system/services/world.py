@@ -47,6 +47,7 @@ def make_world(place: Path, *, exposures: int) -> World:
             for product in run(file, output_dir=place / "expected", context=simulation.context).products:
                 expected[product.name] = contents(product)
     offline = {"CRDS_PATH": str(place / "crds"), "CRDS_MODE": "local", "CRDS_READONLY_CACHE": "1"}
+    offline |= {"NUMBA_NUM_THREADS": "1"}  # the exposures are small, and several workers share the machine
     return World(tuple(made), offline, simulation.context, expected)
 
 

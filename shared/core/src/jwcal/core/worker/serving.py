@@ -121,10 +121,14 @@ async def _serve(
     stop: asyncio.Event,
 ) -> None:
     """Ready as long as all that is needed is there, and at work where there is an orchestrator."""
-    cold = True
+    cold, able = True, asyncio.Event()
 
     async def tell(ready: bool) -> None:
         nonlocal cold
+        if ready:
+            able.set()
+        else:
+            able.clear()
         if ready and cold:
             observed.metrics.cold_start_seconds.set(time.time() - psutil.Process().create_time())
             cold = False
@@ -145,7 +149,7 @@ async def _serve(
             await server.set_ready(False)
 
         if settings.orchestrator:
-            await _work(settings, stage, workshop, observed, stop, not_ready)
+            await _work(settings, stage, workshop, observed, stop, able, not_ready)
         else:
             await stop.wait()
             await not_ready()
@@ -157,6 +161,7 @@ async def _work(
     workshop: Workshop,
     observed: Observability,
     stop: asyncio.Event,
+    able: asyncio.Event,
     on_end: Callable[[], Any],
 ) -> None:
     channel = open_channel(settings.orchestrator, settings.client, tracing=observed.tracing)
@@ -169,9 +174,9 @@ async def _work(
             memory=settings.memory_limit,
         )
         limits = Limits(leases=settings.leases, grace=settings.grace_seconds, rest=settings.rest_seconds)
-        await Supervisor(queue=queue, workshop=workshop, limits=limits, tracing=observed.tracing, on_end=on_end).run(
-            stop
-        )
+        await Supervisor(
+            queue=queue, workshop=workshop, limits=limits, able=able, on_end=on_end, tracing=observed.tracing
+        ).run(stop)
     finally:
         await channel.close()
 

@@ -41,11 +41,13 @@ class Supervisor:
         queue: Queue,
         workshop: Workshop,
         limits: Limits,
-        tracing: Tracing | None = None,
+        able: asyncio.Event,
         on_end: Callable[[], Coroutine[Any, Any, None]],
+        tracing: Tracing | None = None,
     ) -> None:
+        """No job is taken unless `able` is set: each would fail while the store is away, and spend its attempts."""
         self._queue, self._workshop, self._limits, self._tracing = queue, workshop, limits, tracing
-        self._on_end = on_end
+        self._able, self._on_end = able, on_end
         self._held: dict[asyncio.Task[None], HeldLease] = {}
         self._rested = asyncio.Event()
         self._rested.set()
@@ -91,19 +93,24 @@ class Supervisor:
 
     async def _next(self, free: asyncio.Semaphore) -> HeldLease | None:
         """The next job, when one more may be held."""
-        await self._rested.wait()
+        while not self._may_take():
+            await self._rested.wait()
+            await self._able.wait()
         await free.acquire()
         held = None
         try:
             held = await self._queue.take(self._workshop.held_references)
-            if held is not None and not self._rested.is_set():  # it was asked for before
+            if held is not None and not self._may_take():  # it was asked for before
                 refused, held = held, None
                 with suppress(LeaseLost):
-                    await self._queue.release(refused, "the scratch directory failed")
+                    await self._queue.release(refused, "the worker can take no jobs now")
         finally:
             if held is None:
                 free.release()
         return held
+
+    def _may_take(self) -> bool:
+        return self._rested.is_set() and self._able.is_set()
 
     async def _job(self, held: HeldLease) -> None:
         """One job from lease to end; whatever happens to it, the worker goes on."""
