@@ -17,7 +17,8 @@ help:
 	@echo "make proto      generate shared/api from the interfaces in proto/"
 	@echo "make official   install the official package beside ours, for parity tests and benchmarks"
 	@echo "make bench      measure both, write BENCHMARKS.md (BENCH='--only speed --again')"
-	@echo "make bench-services  load the queue, on SQLite and PostgreSQL (BENCH='--jobs 2000 --database sqlite')"
+	@echo "make bench-services  measure the services: overhead, prefetch, cold start"
+	@echo "make bench-queue     load the queue, on SQLite and PostgreSQL (BENCH='--jobs 2000 --database sqlite')"
 
 setup: $(READY)
 
@@ -81,7 +82,11 @@ $(OFFICIAL)/.ready:
 bench: $(READY) official
 	$(BIN)/python -m tests.bench $(BENCH)
 
+# Prints JSON and tables; takes a few minutes.
 bench-services: $(READY)
+	$(BIN)/python -m tests.bench.services
+
+bench-queue: $(READY)
 	$(BIN)/python -m tests.bench.queue $(BENCH)
 
 clean:

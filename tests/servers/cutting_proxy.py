@@ -50,12 +50,20 @@ class CuttingProxy:
             self._threads.append(thread)
             thread.start()
 
-    def close(self) -> None:
-        """Take no more connections, and end those that are open."""
-        for connection in (self._listener, *self._open):
+    def drop(self) -> int:
+        """End all connections that are open, whatever they are at; how many.  New ones are taken."""
+        dropped, self._open = self._open, []
+        for connection in dropped:
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
+        return len(dropped)
+
+    def close(self) -> None:
+        """Take no more connections, and end those that are open."""
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        self.drop()
         for thread in self._threads:
             thread.join()
 

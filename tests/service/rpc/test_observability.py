@@ -91,6 +91,7 @@ def test_all_metrics_are_shown_over_http() -> None:
     metrics.job_attempts.labels("detector1", "SUCCEEDED").inc()
     metrics.step_seconds.labels("jump").observe(0.1)
     metrics.bytes.labels("in").inc(10)
+    metrics.prefetch.labels("hit").inc()
     metrics.reference_cache.labels("hit").inc()
     metrics.cold_start_seconds.set(6)
     metrics.rpc_seconds.labels("s", "m", "OK").observe(0.1)
@@ -102,6 +103,7 @@ def test_all_metrics_are_shown_over_http() -> None:
     assert samples["jwcal_job_attempts_total"].labels == {"stage": "detector1", "outcome": "SUCCEEDED"}
     assert samples["jwcal_step_seconds_count"].labels == {"step": "jump"}
     assert samples["jwcal_bytes_total"].labels == {"direction": "in"}
+    assert samples["jwcal_prefetch_total"].labels == {"result": "hit"}
     assert samples["jwcal_reference_cache_total"].labels == {"result": "hit"}
     assert samples["jwcal_rpc_seconds_count"].labels == {"service": "s", "method": "m", "code": "OK"}
     assert {"jwcal_lease_age_seconds", "jwcal_cold_start_seconds", "jwcal_rpc_in_flight"} <= set(samples)

@@ -1,4 +1,4 @@
-"""A small stage whose jobs do what their parameters say: succeed, fail, crash, take memory, wait."""
+"""A small stage whose jobs do what their parameters say: succeed, fail, crash, take memory, wait for a file."""
 
 import os
 import signal
@@ -41,7 +41,17 @@ class AStage:
         if deeds.get("started"):
             Path(deeds["started"]).write_text(str(os.getpid()))
         time.sleep(deeds.get("seconds", 0))
-        step = Step(name="copy", status="COMPLETE", seconds=0.1, index=0, total=1, parameters=deeds)
+        while deeds.get("until") and not Path(deeds["until"]).exists():
+            time.sleep(0.01)
+        step = Step(
+            name="copy",
+            status="COMPLETE",
+            seconds=0.1,
+            references=_contents(work.overrides) if deeds.get("tell_overrides") else {},
+            index=0,
+            total=1,
+            parameters=deeds,
+        )
         tell(step)
         products = []
         for file in work.inputs:
@@ -49,6 +59,10 @@ class AStage:
             path.write_bytes(file.path.read_bytes())
             products.append(Product(path=path, kind="rate"))
         return Made(products=tuple(products), steps=(step,), plan="COPY", context=work.context, seconds={"steps": 0.1})
+
+
+def _contents(overrides: dict[str, str]) -> dict[str, str]:
+    return {kind: path if path == "N/A" else Path(path).read_text() for kind, path in overrides.items()}
 
 
 STAGE = AStage()

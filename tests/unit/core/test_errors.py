@@ -34,6 +34,7 @@ CODES = {
     "HookError": ("HOOK_FAILURE", "INVALID_ARGUMENT"),
     "WorkerError": ("WORKER_FAILURE", "INTERNAL"),
     "OutOfMemory": ("OUT_OF_MEMORY", "RESOURCE_EXHAUSTED"),
+    "ScratchFailure": ("SCRATCH_FAILURE", "RESOURCE_EXHAUSTED"),
     "ChildCrashed": ("CHILD_CRASHED", "INTERNAL"),
     "Busy": ("BUSY", "RESOURCE_EXHAUSTED"),
     "BucketNotFound": ("BUCKET_NOT_FOUND", "NOT_FOUND"),

@@ -10,6 +10,8 @@ from jwcal.core.events import Progress as Phases
 from jwcal.core.references.resolved import WantedReferences
 from jwcal.core.worker.work import Made, Phase, Plan, Product, Step, Tell, Work
 
+_SHARE_OF_REFERENCES = 4
+"""Of the memory limit: one part in so many is for decoded references that stay between jobs."""
 _HOOKS = ("pre_hooks", "post_hooks")
 
 
@@ -59,6 +61,8 @@ class Detector1:
 
         _check(work)
         (exposure,) = work.inputs
+        if work.memory_limit:
+            shared_cache.limit = min(shared_cache.limit, work.memory_limit // _SHARE_OF_REFERENCES)
         result = run(
             exposure.path,
             output_dir=work.output_dir,

@@ -3,15 +3,20 @@
 Images are built with the cache this leaves behind, so that a new pod is ready in seconds.
 """
 
+import tempfile
 import warnings
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from jwcal.core.data import Ramp
+from jwcal.core.events import ignore
 from jwcal.core.metadata import Metadata
 from jwcal.core.parameters import build
+from jwcal.core.products.read import open_exposure
+from jwcal.core.products.write import write_ramp
 from jwcal.core.references.reference_set import ReferenceSet
 from jwcal.core.references.types import (
     DarkReference,
@@ -28,8 +33,10 @@ from jwcal.core.references.types import (
     SaturationReference,
     SuperbiasReference,
 )
+from jwcal.core.scratch import Scratch
 from jwcal.core.step import Skip
 from jwcal.detector1.plans import PLANS
+from jwcal.detector1.products import ProductWriter
 from jwcal.detector1.reference_pixels.irs2 import LENGTH, LINES
 from jwcal.detector1.settings import definitions
 
@@ -43,27 +50,46 @@ _SHAPE = (2, 8, 32, 64)
 
 
 def warm_up() -> None:
-    """Run the plans on small exposures; takes a minute where nothing is compiled yet, seconds otherwise."""
+    """Run the plans on small exposures; takes a minute where nothing is compiled yet, seconds otherwise.
+
+    Whole detectors have kernels of their own up to the reference pixels; what follows is that of subarrays.
+    """
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         for choice in (_DEFAULT, _SINGLE_PASS, _CLIPPED, _CLEANED):
-            _run("NEAR_INFRARED", _ramp(_SHAPE, "NIRCAM", "NRCA1", "SUB64P"), _near_infrared(_SHAPE[2:]), choice)
+            rates = _run(
+                "NEAR_INFRARED", _ramp(_SHAPE, "NIRCAM", "NRCA1", "SUB64P"), _near_infrared(_SHAPE[2:]), choice
+            )
+        _read_and_write(_ramp(_SHAPE, "NIRCAM", "NRCA1", "SUB64P"), rates)
         full = (1, 4, 2048, 2048)
-        _run("NEAR_INFRARED", _ramp(full, "NIRCAM", "NRCA1", "FULL"), _near_infrared(full[2:]), _DEFAULT)
+        ramp = _ramp(full, "NIRCAM", "NRCA1", "FULL")
+        _run("NEAR_INFRARED", ramp, _near_infrared(full[2:]), _DEFAULT, through="refpix")
         _run("MID_INFRARED", _ramp(_SHAPE, "MIRI", "MIRIMAGE", "SUB256"), _mid_infrared(_SHAPE), _DEFAULT)
         full = (1, 6, 1024, 1032)
-        _run("MID_INFRARED", _ramp(full, "MIRI", "MIRIMAGE", "FULL"), _mid_infrared(full), _DEFAULT)
-        interleaved = (1, 3, LINES, 2048)
+        ramp = _ramp(full, "MIRI", "MIRIMAGE", "FULL")
+        _run("MID_INFRARED", ramp, _mid_infrared(full), _DEFAULT, through="refpix")
+        interleaved = (1, 1, LINES, 2048)
         ramp = _ramp(interleaved, "NIRSPEC", "NRS1", "FULL", readpatt="NRSIRS2")
-        _run("NEAR_INFRARED", ramp, (*_near_infrared((2048, 2048)), *_interleaved()), _DEFAULT)
+        references = (*_near_infrared((2048, 2048)), *_interleaved())
+        _run("NEAR_INFRARED", ramp, references, _DEFAULT, through="refpix")
 
 
-def _run(plan: str, ramp: Ramp, references: Iterable[Reference], choice: Choice) -> None:
-    """Run a plan's steps; those that have nothing to do are left out."""
+def _read_and_write(ramp: Ramp, rates: Any) -> None:
+    """Load what reading and writing need: the schemas of the products take as long as all kernels."""
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        write_ramp(ramp, directory / "warm_uncal.fits")
+        open_exposure(directory / "warm_uncal.fits").read(Scratch(None))
+        ProductWriter(directory, "warm", ignore).save_result(rates, "rate", {})
+
+
+def _run(plan: str, ramp: Ramp, references: Iterable[Reference], choice: Choice, *, through: str = "") -> Any:
+    """Run a plan's steps, all or up to one; those that have nothing to do are left out."""
     known = definitions()
     given = ReferenceSet.of(*references)
     product: Any = ramp
-    for name in PLANS[plan]:
+    names = PLANS[plan][: PLANS[plan].index(through) + 1] if through else PLANS[plan]
+    for name in names:
         params = build(known[name], choice.get(name, {}))
         if params.skip:
             continue
@@ -71,6 +97,7 @@ def _run(plan: str, ramp: Ramp, references: Iterable[Reference], choice: Choice)
             product = known[name].function(product, params, given)
         except Skip:
             continue
+    return product
 
 
 def _ramp(shape: tuple[int, int, int, int], instrument: str, detector: str, subarray: str, **exposure: Any) -> Ramp:

@@ -30,6 +30,7 @@ JwcalError
 │   └── InvalidKey            a key or bucket name that no store is asked for
 ├── WorkerError           the process that computed a job is to blame, not the job
 │   ├── OutOfMemory           it took more than it may, or than there is
+│   ├── ScratchFailure        its scratch directory takes no more
 │   ├── ChildCrashed          it died
 │   └── Busy                  it is at work for another caller
 ├── Cancelled             stopped on request
@@ -286,6 +287,13 @@ class OutOfMemory(WorkerError):
     """A process took more memory than it may, or than there is."""
 
     reason = "OUT_OF_MEMORY"
+    grpc_code = "RESOURCE_EXHAUSTED"
+
+
+class ScratchFailure(WorkerError):
+    """A worker's scratch directory is full, or cannot be written for another reason."""
+
+    reason = "SCRATCH_FAILURE"
     grpc_code = "RESOURCE_EXHAUSTED"
 
 

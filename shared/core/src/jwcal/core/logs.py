@@ -6,8 +6,8 @@ Nothing is shown until a program adds a handler to the logger ``jwcal``, such as
 
 import json
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
@@ -20,7 +20,14 @@ logging.getLogger("jwcal").addHandler(logging.NullHandler())  # else errors woul
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a record: time (UTC), level, logger, event, and its fields."""
+    """One JSON object a record: time (UTC), level, logger, event, its fields, and the traceback of its exception.
+
+    `context` joins the fields of each record.
+    """
+
+    def __init__(self, context: Mapping[str, str] | None = None) -> None:
+        super().__init__()
+        self._context = dict(context or {})
 
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
@@ -30,7 +37,10 @@ class JsonLines(logging.Formatter):
             "logger": record.name,
             "event": record.getMessage(),
         }
-        return json.dumps(line | getattr(record, "fields", {}), default=str)
+        line |= self._context | getattr(record, "fields", {})
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
 
 
 def logged(logger: logging.Logger, listener: Listener, **context: Any) -> Listener:
@@ -57,8 +67,11 @@ def log_failure(logger: logging.Logger, error: Exception, **context: Any) -> Non
 
 
 @contextmanager
-def log_file(path: Path | None) -> Iterator[None]:
-    """Append everything that is logged under ``jwcal`` to a file of JSON lines; nothing for None."""
+def log_file(path: Path | None, context: Mapping[str, str] | None = None) -> Iterator[None]:
+    """Append everything that is logged under ``jwcal`` to a file of JSON lines; nothing for None.
+
+    `context` joins the fields of each record.
+    """
     if path is None:
         yield
         return
@@ -66,7 +79,7 @@ def log_file(path: Path | None) -> Iterator[None]:
         handler = logging.FileHandler(path)
     except OSError as error:
         raise output_error(path, error) from error
-    handler.setFormatter(JsonLines())
+    handler.setFormatter(JsonLines(context))
     logger = logging.getLogger("jwcal")
     level = logger.level
     logger.addHandler(handler)
@@ -77,6 +90,13 @@ def log_file(path: Path | None) -> Iterator[None]:
         logger.setLevel(level)
         logger.removeHandler(handler)
         handler.close()
+
+
+def append_record(path: Path, logger: str, event: str, fields: Mapping[str, Any]) -> None:
+    """Add one record to a file of JSON lines, as far as the disk takes it: a log that is full stops nothing."""
+    record = logging.makeLogRecord({"name": logger, "levelname": "INFO", "msg": event, "fields": dict(fields)})
+    with suppress(OSError), path.open("a") as file:
+        file.write(JsonLines().format(record) + "\n")
 
 
 def log_to(stream: TextIO, level: int = logging.INFO) -> None:

@@ -49,6 +49,12 @@ class Metrics:
             "jwcal_step_seconds", "Time of steps", ("step",), buckets=_STEP_SECONDS, registry=registry
         )
         self.bytes = Counter("jwcal_bytes", "Bytes to and from the object store", ("direction",), registry=registry)
+        self.prefetch = Counter(
+            "jwcal_prefetch",
+            "Jobs by whether their inputs were there (hit) when the compute process could take them",
+            ("result",),
+            registry=registry,
+        )
         self.reference_cache = Counter(
             "jwcal_reference_cache", "Questions to the cache of references", ("result",), registry=registry
         )

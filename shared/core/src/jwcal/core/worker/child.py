@@ -14,17 +14,17 @@ import socket
 import sys
 import threading
 import time
-import traceback
 from pathlib import Path
 from typing import cast
 
 from pydantic import BaseModel
 
-from jwcal.core.errors import JwcalError, OutOfMemory
-from jwcal.core.worker.work import Failed, Progressing, Ready, Stage, Work
+from jwcal.core.errors import JwcalError, OutOfMemory, OutputError, ScratchFailure
+from jwcal.core.logs import log_file
+from jwcal.core.worker.work import Failed, Ready, Stage, Tell, Work
 
 _PR_SET_PDEATHSIG = 1
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger("jwcal.core.worker.child")  # the module itself is __main__
 
 
 class Line:
@@ -34,10 +34,10 @@ class Line:
         self._connection = connection
         self._lock = threading.Lock()
 
-    def __call__(self, message: BaseModel) -> None:
+    def __call__(self, event: BaseModel) -> None:
         """Send it."""
         with self._lock:
-            self._connection.sendall(message.model_dump_json().encode() + b"\n")
+            self._connection.sendall(event.model_dump_json().encode() + b"\n")
 
 
 def main() -> None:
@@ -64,13 +64,20 @@ def find_stage(name: str) -> Stage:
 
 def _outcome(stage: Stage, work: Work, send: Line) -> BaseModel:
     """Do one job; whatever goes wrong in it is told, and the next job has its turn."""
+    try:
+        _print_to(work.log_file)
+        with log_file(work.log_file, work.about):
+            return _processed(stage, work, send)
+    except (OSError, OutputError) as error:  # the log cannot be opened
+        return Failed.of(ScratchFailure(f"the worker's scratch directory takes no log: {error}"))
 
-    def tell(event: Progressing) -> None:
-        send(event)
 
-    _log_to(work.log_file)
+def _processed(stage: Stage, work: Work, tell: Tell) -> BaseModel:
     try:
         return stage.process(work, tell)
+    except OutputError as error:  # the output is in the scratch directory
+        _logger.exception("job failed")
+        return Failed.of(ScratchFailure(f"the worker's scratch directory: {error.message}", file=error.file))
     except JwcalError as error:
         _logger.exception("job failed")
         return Failed.of(error)
@@ -78,7 +85,7 @@ def _outcome(stage: Stage, work: Work, send: Line) -> BaseModel:
         _logger.exception("out of memory")
         return Failed.of(OutOfMemory("the process could not get the memory it asked for"))
     except Exception as error:  # the worker's boundary
-        traceback.print_exc()
+        _logger.exception("internal error")
         return Failed(
             reason="INTERNAL",
             message=f"internal error: {type(error).__name__}; the job's log has the traceback",
@@ -87,8 +94,8 @@ def _outcome(stage: Stage, work: Work, send: Line) -> BaseModel:
         )
 
 
-def _log_to(path: Path) -> None:
-    """Send everything that is printed, by libraries and by the interpreter in a crash too, to the job's log."""
+def _print_to(path: Path) -> None:
+    """Send what is printed, by libraries and by the interpreter in a crash too, to the job's log."""
     sys.stdout.flush()
     sys.stderr.flush()
     log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)

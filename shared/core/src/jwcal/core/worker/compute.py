@@ -84,7 +84,8 @@ class ComputeProcess:
         watch = asyncio.create_task(self._watch_memory())
         try:
             self._writer.write(work.model_dump_json().encode() + b"\n")
-            await self._writer.drain()
+            with suppress(ConnectionError):  # it died before it was asked: reading tells
+                await self._writer.drain()
             while True:
                 event = await self._next()
                 if isinstance(event, Made):
@@ -155,7 +156,7 @@ class ComputeProcess:
         process = psutil.Process(self.pid)
         while True:
             with suppress(psutil.NoSuchProcess):
-                used = process.memory_info().rss
+                used = _own_memory(process)
                 if used > self._memory_limit:
                     error = OutOfMemory(
                         f"the compute process takes {used} bytes, its limit is {self._memory_limit}",
@@ -170,8 +171,14 @@ class ComputeProcess:
     _kills_before = 0
 
 
+def _own_memory(process: psutil.Process) -> int:
+    """Bytes of memory that only the end of the process gives back: mapped files, such as a scratch file's, are not."""
+    memory = process.memory_info()
+    return int(memory.rss - getattr(memory, "shared", 0))
+
+
 def _told(failed: Failed) -> RemoteError:
-    error = RemoteError(failed.message, reason=failed.reason)
+    error = RemoteError(failed.message, reason=failed.reason, grpc_code=failed.grpc_code)
     error.details = dict(failed.metadata)
     error.retryable = failed.retryable
     return error

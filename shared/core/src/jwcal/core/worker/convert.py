@@ -1,6 +1,6 @@
 """Between protobuf messages and the worker's own."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +25,28 @@ _OUTCOMES = {"COMPLETE": STEP_OUTCOME_COMPLETE, "SKIPPED": STEP_OUTCOME_SKIPPED}
 
 
 def work_of(
-    processing: Processing, inputs: tuple[InputFile, ...], output_dir: Path, log_file: Path, memory_limit: int
+    processing: Processing,
+    inputs: tuple[InputFile, ...],
+    output_dir: Path,
+    log_file: Path,
+    memory_limit: int,
+    *,
+    overrides: Mapping[str, str],
+    about: Mapping[str, str],
 ) -> Work:
     """A job as the compute process takes it; the lower of both memory limits counts.
+
+    `overrides` are those of the processing as local paths, `about` what its log shall tell in each record.
 
     Raises
     ------
     InvalidParameter
-        The parameters are not {step: {parameter: value}}.
+        The parameters are not {step: {parameter: value}}, or a value is no number that JSON has.
     """
-    parameters = whole_numbers(MessageToDict(processing.parameters))
+    try:
+        parameters = whole_numbers(MessageToDict(processing.parameters))
+    except ValueError as error:
+        raise InvalidParameter("a parameter is infinite or no number", remedy="give a finite one") from error
     for step, values in parameters.items():
         if not isinstance(values, dict):
             raise InvalidParameter(f"the parameters of {step} are {values!r}", remedy="give {step: {parameter: value}}")
@@ -44,11 +56,12 @@ def work_of(
         inputs=inputs,
         output_dir=output_dir,
         log_file=log_file,
+        about=dict(about),
         plan=processing.plan,
         parameters=parameters,
         skip=tuple(processing.skip),
         only_through=processing.only_through,
-        overrides=dict(processing.overrides),
+        overrides=dict(overrides),
         context=processing.context,
         use_reference_parameters=use,
         products=tuple(processing.products),
@@ -80,15 +93,21 @@ def step_report(step: Step) -> StepReport:
     return report
 
 
-def result_of(made: Made, products: Sequence[ObjectRef], log: ObjectRef | None, code_version: str) -> Result:
-    """What a job made."""
+def result_of(
+    made: Made,
+    products: Sequence[ObjectRef],
+    log: ObjectRef | None,
+    code_version: str,
+    seconds: Mapping[str, float],
+) -> Result:
+    """What a job made; `seconds` are those of the phases outside the compute process."""
     return Result(
         products=[ref_to_proto(ref) for ref in products],
         steps=[step_report(step) for step in made.steps],
         plan=made.plan,
         context=made.context,
         code_version=code_version,
-        seconds=made.seconds,
+        seconds=dict(seconds) | made.seconds,
         peak_memory=made.peak_memory,
         log=None if log is None else ref_to_proto(log),
     )

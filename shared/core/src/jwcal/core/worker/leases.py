@@ -27,7 +27,13 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
 """Seconds between tries while the orchestrator is away."""
 _REFUSED = (grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.NOT_FOUND)
 """Answers that mean that a lease is no longer this worker's."""
-_AWAY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED)
+_HOPELESS = (
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.UNIMPLEMENTED,
+    grpc.StatusCode.UNAUTHENTICATED,
+    grpc.StatusCode.PERMISSION_DENIED,
+)
+"""Answers that will not change.  Others do: an orchestrator that has lost its database answers INTERNAL."""
 Answer = TypeVar("Answer")
 
 
@@ -44,10 +50,17 @@ class HeldLease:
     """When it ends, by this machine's monotonic clock; never later than by the orchestrator's."""
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the orchestrator asks to stop the job."""
+    give_back: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when this worker shall return the job to the queue."""
     progress: Progress = field(default_factory=Progress)
     """Where the job stands; told with the next extension."""
     steps: list[StepReport] = field(default_factory=list)
     """Steps that ended and were not told yet."""
+
+    @property
+    def began(self) -> bool:
+        """Whether computing has begun: what is lost when the job is given back."""
+        return self.progress.phase not in ("", "fetch", "wait")
 
     @property
     def job(self) -> Job:
@@ -161,7 +174,7 @@ class Queue:
 
 
 async def _persistently(call: Callable[[], Awaitable[Answer]], *, until: float | None) -> Answer:
-    """Repeat a call while the orchestrator is away, at most `until` (monotonic seconds).
+    """Repeat a call while the orchestrator is away or in trouble, at most `until` (monotonic seconds).
 
     Raises
     ------
@@ -175,7 +188,7 @@ async def _persistently(call: Callable[[], Awaitable[Answer]], *, until: float |
         except grpc.aio.AioRpcError as error:
             if error.code() in _REFUSED and until is not None:
                 raise LeaseLost(error.details()) from error
-            if error.code() not in _AWAY:
+            if error.code() in _HOPELESS or (error.code() in _REFUSED and until is None):
                 raise
             _logger.warning("the orchestrator is away", extra={"fields": {"code": error.code().name, "pause": pause}})
         if until is not None and time.monotonic() + pause > until:

@@ -2,47 +2,31 @@
 
 import asyncio
 import json
-import shutil
 import uuid
-from collections.abc import AsyncIterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Collection
 from types import ModuleType
 from typing import Any
 
-from jwcal.api.stage.v1.stage_pb2 import PlanDescription, Progress, StepDescription
-from jwcal.core.errors import Busy, InvalidParameter
+from jwcal.api.stage.v1.stage_pb2 import PlanDescription, Progress, Result, StepDescription, StepReport
+from jwcal.core.errors import Busy, InvalidKey, InvalidParameter, JwcalError
 from jwcal.core.step import StepDefinition
 from jwcal.core.storage.convert import location_from_proto, ref_from_proto
-from jwcal.core.storage.port import ObjectStore
-from jwcal.core.worker.compute import ComputeProcess
-from jwcal.core.worker.convert import result_of, step_report, work_of
-from jwcal.core.worker.references import WorkReferences
-from jwcal.core.worker.transfer import fetch, publish, publish_log
-from jwcal.core.worker.work import Plan, Progressing, Stage, Step
+from jwcal.core.storage.ref import ObjectRef
+from jwcal.core.worker.attempt import Attempt, Order, Workshop
+from jwcal.core.worker.transfer import NOT_APPLICABLE
+from jwcal.core.worker.work import Plan, Stage
 
 
 class StageServicer:
     """Answers for one stage; the services of all stages have the same methods.
 
-    `messages` is the stage's module of generated messages.  The compute process is one of its own, so that direct use
-    and queued jobs do not wait for each other; a second direct call is refused while one runs.
+    `messages` is the stage's module of generated messages.  The workshop is one of its own, so that direct use and
+    queued jobs do not wait for each other; a second direct call is refused while one runs.
     """
 
-    def __init__(
-        self,
-        stage: Stage,
-        messages: ModuleType,
-        *,
-        compute: ComputeProcess,
-        store: ObjectStore,
-        references: WorkReferences,
-        scratch: Path,
-        code_version: str,
-        memory_limit: int = 0,
-    ) -> None:
+    def __init__(self, stage: Stage, messages: ModuleType, *, workshop: Workshop, buckets: Collection[str]) -> None:
         self._stage, self._messages = stage, messages
-        self._compute, self._store, self._references, self._scratch = compute, store, references, scratch
-        self._code_version, self._memory_limit = code_version, memory_limit
+        self._workshop, self._buckets = workshop, frozenset(buckets)
         self._busy = asyncio.Lock()
 
     async def ListSteps(self, request: Any, context: Any) -> Any:  # noqa: N802  the name is gRPC's
@@ -59,64 +43,63 @@ class StageServicer:
     async def Process(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802  the name is gRPC's
         """Process inputs, telling the course."""
         del context
-        inputs = tuple(ref_from_proto(message) for message in request.inputs)
-        if not inputs:
-            raise InvalidParameter("there is no input", remedy="name at least one")
-        output = location_from_proto(request.output)
+        order = self._order(request)
         if self._busy.locked():
             raise Busy("another call is being processed", remedy="try again later, or submit a run")
-        async with self._busy:
-            place = self._scratch / f"direct-{uuid.uuid4()}"
-            happened: asyncio.Queue[Any] = asyncio.Queue()
-            working = asyncio.create_task(self._made(inputs, output, request.processing, place, happened))
+        async with self._busy, self._workshop.attempt(order.log_name.removesuffix(".log"), order) as attempt:
+            course = _Course(self._messages.ProcessResponse)
+            working = asyncio.create_task(_made(attempt, course))
             try:
-                while True:
-                    event = await happened.get()
-                    if event is None:
-                        break
+                while (event := await course.happened.get()) is not None:
                     yield event
                 yield self._messages.ProcessResponse(result=await working)
             finally:
                 working.cancel()
                 await asyncio.gather(working, return_exceptions=True)
-                await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
 
-    async def _made(
-        self, inputs: Any, output: Any, processing: Any, place: Path, happened: "asyncio.Queue[Any]"
-    ) -> Any:
-        """Fetch, compute, store; puts what happens into the queue, and None at the end."""
-        response = self._messages.ProcessResponse
+    def _order(self, request: Any) -> Order:
+        """What is asked for, if it may be."""
+        inputs = tuple(ref_from_proto(message) for message in request.inputs)
+        if not inputs:
+            raise InvalidParameter("there is no input", remedy="name at least one")
+        output = location_from_proto(request.output)
+        overrides = (uri for uri in request.processing.overrides.values() if uri != NOT_APPLICABLE)
+        for ref in (*inputs, *map(ObjectRef.from_uri, overrides)):
+            self._check_bucket(ref.bucket, ref.uri)
+        self._check_bucket(output.bucket, output.uri)
+        log_name = f"direct-{uuid.uuid4()}.log"
+        return Order(inputs=inputs, processing=request.processing, output=output, log_name=log_name)
 
-        def tell(event: Progressing) -> None:
-            if isinstance(event, Step):
-                happened.put_nowait(response(step=step_report(event)))
-            else:
-                share = event.steps_done / event.steps_total if event.steps_total else 0.0
-                happened.put_nowait(
-                    response(
-                        progress=Progress(
-                            phase=event.name,
-                            fraction=share,
-                            steps_done=event.steps_done,
-                            steps_total=event.steps_total,
-                        )
-                    )
-                )
+    def _check_bucket(self, bucket: str, uri: str) -> None:
+        if bucket not in self._buckets:
+            raise InvalidKey(f"{uri} is outside of the allowed buckets", bucket=bucket)
 
-        try:
-            (place / "out").mkdir(parents=True)
-            happened.put_nowait(response(progress=Progress(phase="fetch")))
-            files = await fetch(self._store, inputs, place)
-            work = work_of(processing, files, place / "out", place / "job.log", self._memory_limit)
-            happened.put_nowait(response(progress=Progress(phase="references")))
-            async with self._references.prepared(work) as prepared:
-                made = await self._compute.run(prepared, tell)
-            happened.put_nowait(response(progress=Progress(phase="store", fraction=1.0)))
-            refs = await publish(self._store, made.products, output)
-            log = await publish_log(self._store, place / "job.log", output)
-            return result_of(made, refs, log, self._code_version)
-        finally:
-            happened.put_nowait(None)
+
+class _Course:
+    """What a call shall tell, in a queue that ends with None."""
+
+    def __init__(self, response: Any) -> None:
+        self._response = response
+        self.happened: asyncio.Queue[Any] = asyncio.Queue()
+
+    def progress(self, progress: Progress) -> None:
+        self.happened.put_nowait(self._response(progress=progress))
+
+    def step(self, report: StepReport) -> None:
+        self.happened.put_nowait(self._response(step=report))
+
+
+async def _made(attempt: Attempt, course: _Course) -> Result:
+    """Do it; where it fails, the error tells where its log is."""
+    try:
+        return await attempt.make(course)
+    except JwcalError as error:
+        log = await attempt.publish_log()
+        if log is not None:
+            error.details["log"] = log.uri
+        raise
+    finally:
+        course.happened.put_nowait(None)
 
 
 def _describe(plan: Plan) -> PlanDescription:

@@ -26,7 +26,9 @@ class WorkerSettings(BaseSettings):
     """How it calls the orchestrator and the reference service."""
     store: StoreSettings = Field(default_factory=StoreSettings)
     bucket: str = "jwcal"
-    """Must be there before the worker is ready."""
+    """Must be there for the worker to be ready."""
+    buckets: frozenset[str] = frozenset()
+    """More buckets that direct calls may name; those of queued jobs are the orchestrator's to allow."""
     scratch: Path = Field(default_factory=lambda: Path(tempfile.gettempdir()) / "jwcal-worker")
     """Directory of this worker alone; it is emptied at the start."""
     references: str = ""
@@ -43,4 +45,8 @@ class WorkerSettings(BaseSettings):
     """Jobs held at a time: one computes, the others fetch or store."""
     grace_seconds: float = Field(default=600.0, ge=0)
     """What running jobs get to finish when the worker is asked to end; then they are given back."""
+    rest_seconds: float = Field(default=30.0, ge=0)
+    """Without new jobs after the scratch directory failed, which others get meanwhile."""
+    look_seconds: float = Field(default=5.0, gt=0)
+    """Between two looks at what the worker needs to be ready."""
     observability: ObservabilitySettings = ObservabilitySettings()

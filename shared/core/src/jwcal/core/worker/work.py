@@ -32,6 +32,8 @@ class Work(_Message):
     output_dir: Path
     log_file: Path
     """Takes what the process prints and logs during this job."""
+    about: dict[str, str] = {}
+    """Names of job and run, for every record of the log."""
     plan: str = ""
     """Empty lets the stage choose by the header."""
     parameters: dict[str, dict[str, Any]] = {}
@@ -105,11 +107,18 @@ class Failed(_Message):
     message: str
     metadata: dict[str, str] = {}
     retryable: bool = False
+    grpc_code: str = "INTERNAL"
 
     @classmethod
     def of(cls, error: JwcalError) -> "Failed":
         """A typed error as it travels."""
-        return cls(reason=error.reason, message=str(error), metadata=error.metadata(), retryable=error.retryable)
+        return cls(
+            reason=error.reason,
+            message=str(error),
+            metadata=error.metadata(),
+            retryable=error.retryable,
+            grpc_code=error.grpc_code,
+        )
 
 
 class Ready(_Message):
