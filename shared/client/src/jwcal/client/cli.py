@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from jwcal.client.cli_services import services
 from jwcal.client.reporting import reported, show_tracebacks
 
 app = typer.Typer(
@@ -18,6 +19,7 @@ app = typer.Typer(
 )
 refs = typer.Typer(no_args_is_help=True, help="Calibration references, by the rules of CRDS.", rich_markup_mode=None)
 app.add_typer(refs, name="refs")
+app.add_typer(services)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Context = Annotated[
