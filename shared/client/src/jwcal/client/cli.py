@@ -256,10 +256,10 @@ def demo(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="For everything the demonstration makes.")] = Path(
         "jwcal-demo"
     ),
-    seed: Annotated[int, typer.Option("--seed", help="Of the simulated exposure.")] = 1,
+    seed: Annotated[int, typer.Option("--seed", help="Of the simulated exposures.")] = 1,
     as_json: Json = False,
 ) -> int:
-    """Simulate a small NIRCam exposure, calibrate it, compare with the truth, draw a picture."""
+    """Simulate four dithers, calibrate them through the services, compare with the truth, draw a picture."""
     from jwcal.client.demo import run_demo
 
     return run_demo(out, seed=seed, as_json=as_json)
