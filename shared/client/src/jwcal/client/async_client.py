@@ -15,7 +15,7 @@ from jwcal.client.answers import answered
 from jwcal.client.connection import Connection
 from jwcal.client.downloading import download
 from jwcal.client.first_failure import first_failure
-from jwcal.client.model import Change, Job, JobChanged, Processing, QueueStats, Run, RunChanged, Stage, State, Worker
+from jwcal.client.model import Change, Job, Processing, QueueStats, Run, Stage, State, Worker
 from jwcal.client.uploading import Source, Uploading
 from jwcal.client.watching import watch
 from jwcal.core.errors import InvalidParameter, NotFound
@@ -25,7 +25,6 @@ from jwcal.core.storage.opening import open_store
 from jwcal.core.storage.port import BytesListener, ObjectStore
 from jwcal.core.storage.ref import Location, ObjectRef
 
-_PAGE = 500
 WATCH_PATIENCE = 300.0
 """Seconds for which a watcher waits for a service that is away."""
 
@@ -48,10 +47,12 @@ class AsyncClient:
         *,
         new_id: Callable[[], str] = new_request_id,
         watch_patience: float = WATCH_PATIENCE,
+        page_size: int = 500,
     ) -> None:
         self.connection = connection or Connection.find()
         self._new_id = new_id
         self._watch_patience = watch_patience
+        self._page_size = page_size
         self._channel = open_channel(self.connection.server, self.connection.client)
         self._pipeline: Any = PipelineServiceStub(self._channel)
         self._queue: Any = QueueServiceStub(self._channel)
@@ -135,7 +136,7 @@ class AsyncClient:
     ) -> AsyncIterator[Run]:
         """Runs, the newest first."""
         request = pipeline.ListRunsRequest(
-            page_size=_PAGE, states=convert.state_numbers(states), program=program, labels=labels
+            page_size=self._page_size, states=convert.state_numbers(states), program=program, labels=labels
         )
         while True:
             answer = await self._answer(self._pipeline.ListRuns(request))
@@ -160,7 +161,9 @@ class AsyncClient:
 
     async def jobs(self, run: str, *, states: Sequence[State] = ()) -> AsyncIterator[Job]:
         """Jobs of a run, in the order they were made."""
-        request = pipeline.ListJobsRequest(run=run_name(run), page_size=_PAGE, states=convert.state_numbers(states))
+        request = pipeline.ListJobsRequest(
+            run=run_name(run), page_size=self._page_size, states=convert.state_numbers(states)
+        )
         while True:
             answer = await self._answer(self._pipeline.ListJobs(request))
             for job in answer.jobs:
@@ -211,7 +214,7 @@ class AsyncClient:
 
     async def workers(self, *, stage: Stage | None = None) -> AsyncIterator[Worker]:
         """Workers that have asked for work lately, by name."""
-        request = queue.ListWorkersRequest(stage=convert.stage_number(stage), page_size=_PAGE)
+        request = queue.ListWorkersRequest(stage=convert.stage_number(stage), page_size=self._page_size)
         while True:
             answer = await self._answer(self._queue.ListWorkers(request))
             for worker in answer.workers:
@@ -249,8 +252,8 @@ class AsyncClient:
         ChecksumMismatch
             A product is not what was made; nothing of it is written.
         """
-        products = await self.products(run, kinds=kinds)
-        return await download(self._opened_store(), products, Path(directory), on_bytes)
+        store = self._opened_store()
+        return await download(store, await self.products(run, kinds=kinds), Path(directory), on_bytes)
 
     async def log(self, job: str) -> str:
         """What a job wrote to its log.
@@ -284,13 +287,3 @@ def run_name(run: str) -> str:
 def job_name(job: str) -> str:
     """``jobs/ID`` for a name or an id."""
     return job if "/" in job else f"jobs/{job}"
-
-
-def ended_run(change: Change) -> Run | None:
-    """The run, if this change is its end."""
-    return change.run if isinstance(change, RunChanged) and change.run.state.is_final else None
-
-
-def changed_job(change: Change) -> Job | None:
-    """The job, if one changed."""
-    return change.job if isinstance(change, JobChanged) else None

@@ -1,5 +1,6 @@
 """Protobuf to the client's own types and back."""
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -212,4 +213,6 @@ def _plain(node: Any) -> Any:
         return {str(name): _plain(value) for name, value in node.items()}
     if isinstance(node, list | tuple):
         return [_plain(value) for value in node]
+    if isinstance(node, float) and not math.isfinite(node):
+        raise ValueError(f"{node} is no number of JSON")
     return node if node is None or isinstance(node, bool | int | float | str) else str(node)

@@ -1,7 +1,6 @@
 """Following a run to its end, whatever the connection does."""
 
 import asyncio
-import contextlib
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -28,7 +27,8 @@ async def watch(stub: Any, run: str, cursor: int, *, patience: float, server: st
         There is no such run, and so on.
     """
     pause, heard = _FIRST_PAUSE, time.monotonic()
-    while True:
+    has_ended = False
+    while not has_ended:
         stream = stub.WatchRun(pipeline_pb2.WatchRunRequest(name=run, cursor=cursor))
         try:
             with remote_errors():
@@ -39,15 +39,16 @@ async def watch(stub: Any, run: str, cursor: int, *, patience: float, server: st
                     if change is None:
                         continue
                     yield change
-                    if isinstance(change, RunChanged) and change.run.state.is_final:
-                        return
+                    # The stream ends a little later: a watcher that comes late hears of the run before its jobs.
+                    has_ended = isinstance(change, RunChanged) and change.run.state.is_final
         except (Unavailable, DeadlineExceeded) as error:  # a stream has a deadline too, after an hour
+            has_ended = False
             if time.monotonic() + pause > heard + patience:
                 raise plain(error, server) from error
         except JwcalError as error:
             raise plain(error, server) from error
         finally:
-            with contextlib.suppress(Exception):
-                stream.cancel()
-        await asyncio.sleep(pause)
-        pause = min(2 * pause, _LONGEST_PAUSE)
+            stream.cancel()
+        if not has_ended:
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
