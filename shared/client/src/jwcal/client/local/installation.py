@@ -108,7 +108,7 @@ class Installation:
             state = with_ports(planned(earlier, chosen, alive, self.directory), alive)
             if state.choices.s3:
                 seaweed.check_installed()
-                seaweed.write_keys(self.directory / "s3")
+                seaweed.prepare(self.directory / "s3")
             write_state(self.directory, state)
             specs = list(process_specs(state, self.directory, self.fresh))
             state = await self._stop_others(state, {spec.name for spec in specs}, told)
@@ -184,8 +184,10 @@ class Installation:
         async def stop_one(name: str) -> bool:
             return await asyncio.to_thread(_stop, name, state.processes[name], told, seconds)
 
-        ran = await asyncio.gather(*map(stop_one, workers))
-        return any([*ran, *[await stop_one(name) for name in last]])
+        ran = [*await asyncio.gather(*map(stop_one, workers)), *[await stop_one(name) for name in last]]
+        if OBJECTS in names:
+            seaweed.remove_sockets(state.ports[OBJECTS])
+        return any(ran)
 
 
 def _stop(name: str, started: StartedProcess, told: Listener, seconds: float) -> bool:

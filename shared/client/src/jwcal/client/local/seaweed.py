@@ -3,9 +3,11 @@
 import json
 import secrets
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from jwcal.client.local.ports import GRPC_OFFSET
 from jwcal.core.errors import ConfigurationError
 
 PORTS = 4
@@ -39,9 +41,12 @@ def write_identity(directory: Path, access_key: str, secret_key: str) -> Path:
     return path
 
 
-def write_keys(directory: Path) -> tuple[Path, Path]:
-    """New keys in files that only their owner can read, and the server's list of them; those that are there stay."""
-    directory.mkdir(parents=True, exist_ok=True)
+def prepare(directory: Path) -> tuple[Path, Path]:
+    """Make the server's folder, new keys in files that only their owner can read, and the server's list of them.
+
+    What is there stays.
+    """
+    (directory / "data").mkdir(parents=True, exist_ok=True)
     files = directory / "access_key", directory / "secret_key"
     if not all(file.exists() for file in files):
         for file, key in zip(files, (ACCESS_KEY, secrets.token_hex(16)), strict=True):
@@ -49,6 +54,14 @@ def write_keys(directory: Path) -> tuple[Path, Path]:
             file.write_text(key)
     write_identity(directory, *(file.read_text() for file in files))
     return files
+
+
+def remove_sockets(ports: Sequence[int]) -> None:
+    """Remove the local sockets that a killed server leaves."""
+    for port in ports:
+        for number in (port, port + GRPC_OFFSET):
+            for socket in Path(tempfile.gettempdir()).glob(f"seaweedfs-*-{number}.sock"):
+                socket.unlink(missing_ok=True)
 
 
 def server_command(directory: Path, ports: Sequence[int], more: Sequence[str] = ()) -> tuple[str, ...]:
