@@ -17,7 +17,6 @@ from jwcal.api.pipeline.v1 import pipeline_pb2
 from jwcal.api.pipeline.v1.pipeline_pb2_grpc import PipelineServiceStub
 from jwcal.api.product.v1.product_pb2 import ProductRef
 from jwcal.api.queue.v1.queue_pb2_grpc import QueueServiceStub
-from jwcal.client.local.services import orchestrator_settings, store_environment, worker_settings
 from jwcal.core.storage.convert import ref_to_proto
 from jwcal.core.storage.opening import StoreSettings, open_store
 from jwcal.core.storage.port import ObjectStore
@@ -79,27 +78,38 @@ class Installation:
     def __init__(self, place: Path, environment: dict[str, str], **orchestrator: str) -> None:
         self._place = place
         self._address = f"127.0.0.1:{free_ports_with_grpc(1)[0]}"
-        store = StoreSettings(kind="directory", root=place / "objects")
-        self._environment = environment | store_environment(store) | {"PYTHONPATH": str(ROOT)}
+        self._environment = environment | {
+            "JWCAL_STORE_KIND": "directory",
+            "JWCAL_STORE_ROOT": str(place / "objects"),
+            "PYTHONPATH": str(ROOT),
+        }
         (place / "orchestrator").mkdir(parents=True)
         self.orchestrator = Process(
             "jwcal.orchestrator",
             place / "orchestrator",
             self._environment
-            | orchestrator_settings(self._address, database=f"sqlite:///{place}/jobs.db")
+            | {
+                "JWCAL_ORCHESTRATOR_SERVER__LISTEN": f'["{self._address}"]',
+                "JWCAL_ORCHESTRATOR_SERVER__PLAINTEXT": "true",
+                "JWCAL_ORCHESTRATOR_DATABASE": f"sqlite:///{place}/jobs.db",
+            }
             | {f"JWCAL_ORCHESTRATOR_{name.upper()}": value for name, value in orchestrator.items()},
         )
         self.workers: list[Process] = []
-        self.store: ObjectStore = open_store(store)
+        self.store: ObjectStore = open_store(StoreSettings(kind="directory", root=place / "objects"))
         self._channel: grpc.aio.Channel | None = None
 
     def worker(self, module: str = "jwcal.detector1", **settings: str) -> Process:
         """Another worker, started."""
         place = self._place / f"worker-{len(self.workers)}"
         place.mkdir()
-        environment = self._environment | worker_settings(
-            place.name, orchestrator=self._address, scratch=place / "scratch"
-        )
+        environment = self._environment | {
+            "JWCAL_WORKER_NAME": place.name,
+            "JWCAL_ORCHESTRATOR": self._address,
+            "JWCAL_SERVER__PLAINTEXT": "true",
+            "JWCAL_CLIENT__PLAINTEXT": "true",
+            "JWCAL_SCRATCH": str(place / "scratch"),
+        }
         process = Process(
             module, place, environment | {f"JWCAL_{name.upper()}": value for name, value in settings.items()}
         )
