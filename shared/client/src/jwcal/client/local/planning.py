@@ -70,7 +70,8 @@ def with_ports(state: State, alive: Collection[str]) -> State:
 
     if state.choices.s3 and not kept(OBJECTS, bool(alive)):
         ports[OBJECTS] = tuple(free_ports_with_grpc(seaweed.PORTS))
-    for name in (ORCHESTRATOR, *([REFERENCES] if has_reference_service() else [])):
+    references = has_reference_service() and "CRDS_PATH" in state.choices.crds
+    for name in (ORCHESTRATOR, *([REFERENCES] if references else [])):
         if not kept(name, bool(alive)):
             taken = {port for several in ports.values() for port in several}
             ports[name] = (free_port([port for port in _USUAL_PORTS if port not in taken]),)
@@ -85,7 +86,7 @@ def with_ports(state: State, alive: Collection[str]) -> State:
             "ports": ports,
             "store": store,
             "server": f"127.0.0.1:{ports[ORCHESTRATOR][0]}",
-            "references": f"127.0.0.1:{ports[REFERENCES][0]}" if has_reference_service() else "",
+            "references": f"127.0.0.1:{ports[REFERENCES][0]}" if references else "",
         }
     )
 

@@ -70,7 +70,12 @@ def process_specs(state: State, directory: Path, fresh: Callable[[], str]) -> It
     yield _service(
         ORCHESTRATOR,
         store
-        | orchestrator_settings(state.server, database=f"sqlite:///{directory}/jobs.db", context=state.choices.context),
+        | orchestrator_settings(
+            state.server,
+            database=f"sqlite:///{directory}/jobs.db",
+            context=state.choices.context,
+            references=state.references,
+        ),
     )
     names = worker_names(state.choices.stages, state.choices.workers)
     for name in names:
@@ -80,19 +85,23 @@ def process_specs(state: State, directory: Path, fresh: Callable[[], str]) -> It
             orchestrator=state.server,
             scratch=directory / "scratch" / name,
             references=state.references,
+            reference_cache=directory / "reference-cache" if state.references else None,
             threads=max(1, (os.cpu_count() or 1) // len(names)) if len(names) > 1 else None,
         )
         yield _service(name, store | state.choices.crds | settings)
 
 
-def orchestrator_settings(address: str, *, database: str, context: str = "") -> dict[str, str]:
+def orchestrator_settings(address: str, *, database: str, context: str = "", references: str = "") -> dict[str, str]:
     """For an orchestrator on loopback."""
-    return {
+    settings = {
         "JWCAL_ORCHESTRATOR_SERVER__LISTEN": f'["{address}"]',
         "JWCAL_ORCHESTRATOR_SERVER__PLAINTEXT": "true",
         "JWCAL_ORCHESTRATOR_DATABASE": database,
         "JWCAL_ORCHESTRATOR_CONTEXT": context,
     }
+    if references:
+        settings |= {"JWCAL_ORCHESTRATOR_REFERENCES": references, "JWCAL_ORCHESTRATOR_CLIENT__PLAINTEXT": "true"}
+    return settings
 
 
 def worker_settings(
@@ -102,6 +111,7 @@ def worker_settings(
     orchestrator: str,
     scratch: Path,
     references: str = "",
+    reference_cache: Path | None = None,
     threads: int | None = None,
 ) -> dict[str, str]:
     """For a worker of any stage on loopback."""
@@ -116,6 +126,8 @@ def worker_settings(
     }
     if references:
         settings["JWCAL_REFERENCES"] = references
+    if reference_cache is not None:
+        settings["JWCAL_REFERENCE_CACHE"] = str(reference_cache)
     if threads is not None:
         settings["NUMBA_NUM_THREADS"] = str(threads)
     return settings
@@ -128,7 +140,7 @@ def reference_settings(address: str, directory: Path, state: State) -> dict[str,
     return {
         "JWCAL_CRDS_CACHE_SERVER__LISTEN": f'["{address}"]',
         "JWCAL_CRDS_CACHE_SERVER__PLAINTEXT": "true",
-        "JWCAL_CRDS_CACHE_CRDS_PATH": crds.get("CRDS_PATH", str(directory / "crds")),
+        "JWCAL_CRDS_CACHE_CRDS_PATH": crds["CRDS_PATH"],
         "JWCAL_CRDS_CACHE_SERVER_URL": "" if "serverless" in server else server,
         "JWCAL_CRDS_CACHE_DEFAULT_CONTEXT": state.choices.context or crds.get("CRDS_CONTEXT", ""),
         "JWCAL_CRDS_CACHE_SCRATCH": str(directory / "scratch" / REFERENCES),
