@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 .PHONY: help setup demo test test-fast check check-proto proto format requirements official bench bench-services clean
 
 help:
-	@echo "make demo       simulate an exposure, calibrate it, compare with the truth, draw a picture"
+	@echo "make demo       simulate four dithers, calibrate them through the services, compare with the truth, draw a picture"
 	@echo "make test       every test (parity with the official package where 'make official' was run)"
 	@echo "make test-fast  the tests of a minute"
 	@echo "make check      format, lint, types, layers"

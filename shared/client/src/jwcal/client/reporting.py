@@ -14,7 +14,7 @@ from typing import Any, NoReturn, ParamSpec
 import typer
 
 from jwcal.client import exit_codes
-from jwcal.core.errors import JwcalError, ParameterError
+from jwcal.core.errors import CallError, JwcalError, ParameterError
 
 P = ParamSpec("P")
 _DEBUG = "JWCAL_DEBUG"
@@ -54,7 +54,10 @@ def as_dict(error: Exception) -> dict[str, Any]:
 
 def exit_code(error: BaseException) -> int:
     """Exit status for an error."""
-    return exit_codes.WRONG_USE if isinstance(error, ParameterError) else exit_codes.FAILED
+    if isinstance(error, ParameterError):
+        return exit_codes.WRONG_USE
+    refused = isinstance(error, CallError) and error.grpc_code == "INVALID_ARGUMENT"  # by a service
+    return exit_codes.WRONG_USE if refused else exit_codes.FAILED
 
 
 def complain(error: BaseException) -> None:

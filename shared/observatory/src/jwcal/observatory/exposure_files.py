@@ -22,7 +22,7 @@ def write_exposure(
     at_once = max(1, mode.stripes.superstripes) if mode.stripes is not None else 1
     for segment, part in enumerate(np.array_split(np.arange(clock.nints // at_once), segments)):
         integrations = range(int(part[0]) * at_once, (int(part[-1]) + 1) * at_once)
-        path = out / f"{root_name(mode, segment, segments)}_uncal.fits"
+        path = out / f"{root_name(mode, segment, segments, clock.dither.number)}_uncal.fits"
         values = keywords(mode, clock, integrations, segment, segments) | {"filename": path.name, "filetype": "raw"}
         chosen = slice(integrations.start, integrations.stop)
         model: Any

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from astropy.time import Time
 
+from jwcal.observatory.dither import UNDITHERED, Dither
 from jwcal.observatory.mode import Mode
 from jwcal.observatory.modes import MODES
 
@@ -16,6 +17,8 @@ ROLL = 107.6
 START = 60418.125
 """Start of the first exposure, MJD."""
 DAY = 86400.0
+SLEW = 30.0
+"""Seconds between two dithers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +29,13 @@ class Clock:
     ngroups: int
     nints: int
     """Integrations of the file; each superstripe is one."""
+    dither: Dither = UNDITHERED
 
     @property
     def start(self) -> float:
-        """MJD; each mode has an hour of its own."""
-        return START + list(MODES).index(self.mode.name) / 24
+        """MJD; each mode has an hour of its own, in which dithers follow each other."""
+        earlier = (self.dither.number - 1) * (self.duration + SLEW) / DAY
+        return START + list(MODES).index(self.mode.name) / 24 + earlier
 
     @property
     def frames(self) -> int:
@@ -52,7 +57,7 @@ class Clock:
         return self.after(first), self.after(first + self.frames)
 
 
-def root_name(mode: Mode, segment: int, segments: int) -> str:
+def root_name(mode: Mode, segment: int, segments: int, exposure: int = 1) -> str:
     """File name up to the suffix."""
     observation = list(MODES).index(mode.name) + 1
     if mode.is_guider:
@@ -66,7 +71,7 @@ def root_name(mode: Mode, segment: int, segments: int) -> str:
         }[kind]
         return f"jw{PROGRAM}{observation:03d}001_{function}_2024108{observation:02d}0000"
     part = f"-seg{segment + 1:03d}" if segments > 1 else ""
-    return f"jw{PROGRAM}{observation:03d}001_02101_00001{part}_{mode.detector.name.lower()}"
+    return f"jw{PROGRAM}{observation:03d}001_02101_{exposure:05d}{part}_{mode.detector.name.lower()}"
 
 
 def keywords(mode: Mode, clock: Clock, integrations: range, segment: int, segments: int) -> dict[str, Any]:
@@ -102,7 +107,7 @@ def _identity(mode: Mode, clock: Clock) -> dict[str, Any]:
         "observation.visit_group": "02",
         "observation.sequence_id": "1",
         "observation.activity_id": "01",
-        "observation.exposure_number": "00001",
+        "observation.exposure_number": f"{clock.dither.number:05d}",
         "observation.visit_id": f"{PROGRAM}{observation:03d}001",
         "observation.observation_id": f"V{PROGRAM}{observation:03d}001P0000000002101",
         "visit.status": "SUCCESSFUL",
@@ -117,6 +122,8 @@ def _identity(mode: Mode, clock: Clock) -> dict[str, Any]:
         "target.dec": TARGET[1],
         "ephemeris.reference_frame": "EME2000",
     }
+    if clock.dither.points > 1:
+        values |= {"dither.position_number": clock.dither.number, "dither.total_points": clock.dither.points}
     for name in ("filter", "pupil", "grating", "band"):
         if getattr(mode, name) is not None:
             values[f"instrument.{name}"] = getattr(mode, name)

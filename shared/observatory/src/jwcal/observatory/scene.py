@@ -29,8 +29,10 @@ class Scene:
     """Factor on the whole image by integration."""
 
 
-def make_scene(mode: Mode, rng: np.random.Generator, nints: int, exposure_time: float) -> Scene:
-    """A scene for a mode whose integrations last `exposure_time` s."""
+def make_scene(
+    mode: Mode, rng: np.random.Generator, nints: int, exposure_time: float, *, shift: tuple[float, float] = (0.0, 0.0)
+) -> Scene:
+    """A scene for a mode whose integrations last `exposure_time` s; `shift` moves stars and galaxies (x, y, pixels)."""
     ny, nx = mode.shape
     image = np.full(mode.shape, mode.sky)
     sigma = mode.fwhm / 2.3548
@@ -44,10 +46,12 @@ def make_scene(mode: Mode, rng: np.random.Generator, nints: int, exposure_time: 
     for star in range(min(mode.saturating, mode.stars)):
         flux[star] = brightest * 2.0 * 2.5**star if star < 5 else brightest * rng.uniform(2, 20)
         x[star], y[star] = rng.uniform(0.15, 0.85) * nx, rng.uniform(0.15, 0.85) * ny
+    x, y = x + shift[0], y + shift[1]
     for xs, ys, strength in zip(x, y, flux, strict=True):
         _add_star(image, float(xs), float(ys), float(strength), sigma)
     for _ in range(mode.galaxies):
-        _add_galaxy(image, rng, rng.uniform(0, nx), rng.uniform(0, ny), brightest * rng.uniform(0.05, 1.5), sigma)
+        xg, yg = rng.uniform(0, nx) + shift[0], rng.uniform(0, ny) + shift[1]
+        _add_galaxy(image, rng, xg, yg, brightest * rng.uniform(0.05, 1.5), sigma)
     if mode.traces:
         _add_traces(image, rng, mode, full_well / exposure_time)
     curve = _transit(nints) if mode.tso else np.ones(nints)

@@ -7,6 +7,7 @@ import numpy as np
 
 from jwcal.observatory.crds_mappings import CODE_DEFAULTS
 from jwcal.observatory.detector import Pixels, pixels
+from jwcal.observatory.dither import UNDITHERED, Dither
 from jwcal.observatory.exposure_files import write_exposure
 from jwcal.observatory.keywords import Clock, root_name
 from jwcal.observatory.mode import Mode
@@ -42,8 +43,11 @@ def simulate(
     ngroups: int | None = None,
     nints: int | None = None,
     segments: int = 1,
+    dither: Dither = UNDITHERED,
 ) -> Simulation:
     """Take an exposure in a mode of `MODES`; the same arguments always give the same pixels.
+
+    Exposures that differ in their `dither` alone show one field, each with noise and cosmic rays of its own.
 
     References and mappings go to `crds` (``out/crds`` by default); those already there are used as they are.
 
@@ -52,31 +56,34 @@ def simulate(
     KeyError
         There is no such mode.
     ValueError
-        No group, or more segments than integrations.
+        No group, more segments than integrations, or a dither where the mode has none.
     """
     chosen = MODES[mode]
     groups, integrations = ngroups or chosen.ngroups, nints or chosen.nints
     if groups < 1 or not 1 <= segments <= integrations:
         raise ValueError(f"{groups} groups, {integrations} integrations in {segments} segments cannot be exposed")
+    if dither != UNDITHERED and (chosen.stripes is not None or chosen.is_guider or chosen.traces):
+        raise ValueError(f"mode {mode} is not dithered")
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     cache = out / "crds" if crds is None else Path(crds)
     provide(chosen, cache)
-    scene, maps, raw = _observe(chosen, seed, groups, integrations)
-    clock = Clock(chosen, groups, len(raw.data))
+    scene, maps, raw = _observe(chosen, seed, groups, integrations, dither)
+    clock = Clock(chosen, groups, len(raw.data), dither)
     exposures = write_exposure(raw, chosen, clock, out, segments=segments, seed=seed)
-    path = out / f"{root_name(chosen, 0, 1)}_truth.fits"
+    path = out / f"{root_name(chosen, 0, 1, dither.number)}_truth.fits"
     write_truth(_truth(chosen, scene, raw, maps, seed), path)
     return Simulation(exposures=exposures, truth=path, crds=cache)
 
 
-def _observe(mode: Mode, seed: int, ngroups: int, nints: int) -> tuple[Scene, Pixels, RawExposure]:
+def _observe(mode: Mode, seed: int, ngroups: int, nints: int, dither: Dither) -> tuple[Scene, Pixels, RawExposure]:
     """Scene and pixels as calibrated products show them, and the raw exposure."""
-    rng, scenes = stream(seed, mode.name, "exposure"), stream(seed, mode.name, "scene")
+    exposure = ("exposure",) if dither.number == 1 else ("exposure", dither.number)
+    rng, scenes = stream(seed, mode.name, *exposure), stream(seed, mode.name, "scene")
     lasting = mode.pattern.frames(min(ngroups, mode.ngroups)) * mode.frame_time
     maps = pixels(mode.whole_detector)
     if mode.stripes is None:
-        scene = make_scene(mode, scenes, nints, lasting)
+        scene = make_scene(mode, scenes, nints, lasting, shift=(dither.x, dither.y))
         return scene, maps, expose(mode, maps, scene, ngroups, rng)
     striping = Striping.of(mode)
     scene, light = striping.scene(scenes, nints, lasting)
