@@ -19,7 +19,6 @@ from jwcal.api.pipeline.v1 import pipeline_pb2, pipeline_pb2_grpc
 from jwcal.api.product.v1 import product_pb2
 from jwcal.api.queue.v1 import queue_pb2, queue_pb2_grpc
 from jwcal.api.stage.v1 import stage_pb2
-from jwcal.core.errors import JwcalError
 from jwcal.core.rpc.metrics import Metrics
 from jwcal.core.rpc.principal import Principal, current_principal
 from jwcal.core.rpc.server import RpcServer, Service, build_server
