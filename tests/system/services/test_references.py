@@ -136,7 +136,7 @@ def test_a_direct_call_gets_its_references_too(world: World, tmp_path: Path) -> 
     async def test() -> None:
         async with services_of(world, tmp_path) as (services, references):
             address = f"127.0.0.1:{free_ports_with_grpc(1)[0]}"
-            a_worker(services, references, orchestrator="", server__listen=f'["{address}"]')
+            a_worker(services, references, server__listen=f'["{address}"]')
             async with open_channel(address, ClientSettings(plaintext=True)) as channel:
                 await wait_until_ready(channel, "jwcal.api.detector1.v1.Detector1Service", seconds=300)
                 request = ProcessRequest(
