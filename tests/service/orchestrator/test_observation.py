@@ -5,6 +5,7 @@ import json
 import logging
 from pathlib import Path
 
+import grpc
 import pytest
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -103,3 +104,20 @@ async def test_without_tracing_the_callers_trace_is_handed_on(tmp_path: Path) ->
         trace = ("traceparent", f"00-{'a' * 32}-{'b' * 16}-01")
         await served.pipeline.CreateRun(request, metadata=(trace, ("authorization", "Bearer secret")))
         assert dict((await served.lease()).lease.trace) == dict([trace])
+
+
+@in_event_loop
+async def test_workers_daily_calls_are_quiet_unless_they_are_refused(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "jwcal.core.rpc.call_log")
+    async with serving(f"sqlite:///{tmp_path / 'jobs.db'}") as served:
+        await served.submit("a")
+        lease = (await served.lease()).lease
+        await served.complete(lease)
+        lease.token += 1
+        with pytest.raises(grpc.aio.AioRpcError):
+            await served.complete(lease)
+    fields = [record.fields for record in caplog.records if record.name == "jwcal.core.rpc.call_log"]  # type: ignore[attr-defined]
+    told = [(field["method"].rpartition("/")[2], field["code"]) for field in fields]
+    assert told == [("CreateRun", "OK"), ("CompleteJob", "FAILED_PRECONDITION")]

@@ -19,6 +19,9 @@ from jwcal.orchestrator.submission import check_text
 Context = grpc.aio.ServicerContext[Any, Any]
 _LONGEST_WAIT = 30.0
 _MOST_REFERENCES = 1000
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
+"""Seconds before a worker that was woken in vain looks again: jobs that are ready may not be for it, by their need of
+memory or their program's quota."""
 
 
 class QueueServicer(queue_pb2_grpc.QueueServiceServicer):
@@ -56,6 +59,7 @@ class QueueServicer(queue_pb2_grpc.QueueServiceServicer):
         )
         loop = asyncio.get_running_loop()
         until = loop.time() + min(max(request.wait.seconds + request.wait.nanos * 1e-9, 0.0), _LONGEST_WAIT)
+        pause, looked_before = _FIRST_PAUSE, False
         while True:
             since = self._signal.changes
             lease = await self._store.lease(demand)
@@ -68,6 +72,10 @@ class QueueServicer(queue_pb2_grpc.QueueServiceServicer):
             if not await self._signal.wait(stage, until - loop.time(), since=since):
                 drain = not self._signal.ended and await self._draining(worker)
                 return queue_pb2.LeaseJobResponse(drain=drain)
+            if looked_before:
+                await asyncio.sleep(min(pause, max(until - loop.time(), 0)))
+                pause = min(2 * pause, _LONGEST_PAUSE)
+            looked_before = True
 
     async def ExtendLease(
         self, request: queue_pb2.ExtendLeaseRequest, context: Context

@@ -9,10 +9,16 @@ from jwcal.core.rpc.call import Call, Layer
 logger = logging.getLogger(__name__)
 
 _QUIET = frozenset({"grpc.health.v1.Health"})  # probes come every few seconds
+# Every worker's daily calls, thousands a minute: where they are answered well, the queue's own records tell what came
+# of them, by run and job.
+_DAILY = frozenset({"LeaseJob", "ExtendLease", "CompleteJob"})
 
 
 def logging_calls(clock: Callable[[], float]) -> Layer:
-    """One record a call, at its end: who, what, how long, how it was answered.  Contents are never told."""
+    """One record a call, at its end: who, what, how long, how it was answered.  Contents are never told.
+
+    What comes all the time and tells nothing new is told at DEBUG.
+    """
 
     @asynccontextmanager
     async def layer(call: Call) -> AsyncIterator[None]:
@@ -29,7 +35,8 @@ def logging_calls(clock: Callable[[], float]) -> Layer:
                 "peer": call.context.peer(),
                 "principal": call.principal,
             }
-            level = logging.DEBUG if call.service in _QUIET else logging.INFO
+            quiet = call.service in _QUIET or (call.name in _DAILY and call.code == "OK")
+            level = logging.DEBUG if quiet else logging.INFO
             logger.log(level, "rpc", extra={"fields": {name: value for name, value in fields.items() if value}})
 
     return layer
