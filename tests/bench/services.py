@@ -31,7 +31,7 @@ from .measuring import CONTEXT, conditions
 
 EXPOSURES = (Exposure("NIRCam, full frame", "nircam-sw"), Exposure("NIRCam, SUB320", "nircam-sw-sub"))
 WAYS = (("directory", 2), ("s3", 1), ("s3", 2))
-"""Object store, and jobs that the worker holds at a time: with one there is no prefetch."""
+"""Object store, and jobs that the worker holds until they are computed: with one there is no prefetch."""
 IN_PROCESS = """
 import json, sys, time
 from jwcal.detector1 import run
