@@ -1,5 +1,6 @@
 """A small stage whose jobs do what their parameters say: succeed, fail, crash, take memory, wait for a file."""
 
+import mmap
 import os
 import signal
 import time
@@ -36,8 +37,10 @@ class AStage:
             os.kill(os.getpid(), getattr(signal, deeds["signal"]))
         if deeds.get("exit"):
             os._exit(deeds["exit"])
-        hoard = bytearray(deeds.get("bytes", 0))
+        hoard: bytearray | mmap.mmap = bytearray(deeds.get("bytes", 0))
         hoard[::4096] = b"x" * len(hoard[::4096])
+        if deeds.get("mapped"):
+            hoard = _mapped(work.output_dir / "scratch", deeds["mapped"])
         if deeds.get("started"):
             Path(deeds["started"]).write_text(str(os.getpid()))
         time.sleep(deeds.get("seconds", 0))
@@ -59,6 +62,16 @@ class AStage:
             path.write_bytes(file.path.read_bytes())
             products.append(Product(path=path, kind="rate"))
         return Made(products=tuple(products), steps=(step,), plan="COPY", context=work.context, seconds={"steps": 0.1})
+
+
+def _mapped(path: Path, size: int) -> mmap.mmap:
+    """A file of this size, all of it mapped and touched, as scratch files of large exposures are."""
+    with path.open("w+b") as file:
+        file.truncate(size)
+        mapping = mmap.mmap(file.fileno(), size)
+    mapping[::4096] = b"x" * len(range(0, size, 4096))
+    path.unlink()
+    return mapping
 
 
 def _contents(overrides: dict[str, str]) -> dict[str, str]:

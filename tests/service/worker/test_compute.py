@@ -126,6 +126,13 @@ async def test_a_job_that_takes_too_much_memory_is_killed_alone(tmp_path: Path) 
 
 
 @asynchronous
+async def test_mapped_files_do_not_count_as_memory(tmp_path: Path) -> None:
+    async with a_process(memory_limit=300 << 20) as process:
+        made = await process.run(some_work(tmp_path, mapped=350 << 20, seconds=1), ignore)  # five looks at its memory
+        assert made.products
+
+
+@asynchronous
 async def test_a_job_that_asks_for_more_memory_than_there_is_fails(tmp_path: Path) -> None:
     async with a_process() as process:
         with pytest.raises(RemoteError) as caught:

@@ -60,3 +60,16 @@ def test_a_worker_that_is_asked_to_end_ends_well_and_leaves_nothing_behind(world
             assert {job.attempt for job in jobs} == {1}  # nothing was spent
 
     asyncio.run(test())
+
+
+def test_a_worker_that_is_asked_to_end_while_it_warms_up_does_not_finish_that_first(
+    world: World, tmp_path: Path
+) -> None:
+    async def test() -> None:
+        async with an_installation(tmp_path / "services", world.environment) as services:
+            worker = services.worker()
+            await worker.logged('"listening"')
+            assert await worker.stop() == 0
+            assert "compute process ready" not in worker.log.read_text()
+
+    asyncio.run(test())

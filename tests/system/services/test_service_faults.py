@@ -133,7 +133,7 @@ def test_two_orchestrators_on_one_database_do_each_job_once(world: World, tmp_pa
             jobs = await check_accounts(services, runs, world, tmp_path / "products")
             assert len(jobs) == 40
             assert {job.worker for job in jobs} == {"worker-0", "worker-1"}
-            assert sum(job.attempt - 1 for job in jobs) <= 2  # what the second worker held, at most
+            assert sum(job.attempt - 1 for job in jobs) <= 4  # what the second worker held, at most
 
     with running_postgres() as database:
         asyncio.run(test(database))

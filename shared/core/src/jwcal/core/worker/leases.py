@@ -63,6 +63,11 @@ class HeldLease:
         return self.progress.phase not in ("", "fetch", "wait")
 
     @property
+    def computed(self) -> bool:
+        """Whether only storing is left."""
+        return self.progress.phase == "store"
+
+    @property
     def job(self) -> Job:
         """The job."""
         return self.lease.job

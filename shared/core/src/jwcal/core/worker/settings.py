@@ -42,7 +42,7 @@ class WorkerSettings(BaseSettings):
     memory_limit: int = Field(default=0, ge=0)
     """Bytes of the compute process; 0 for no limit."""
     leases: int = Field(default=2, ge=1, le=8)
-    """Jobs held at a time: one computes, the others fetch or store."""
+    """Jobs held until they are computed: one computes, the others are fetched.  As many are stored besides."""
     grace_seconds: float = Field(default=600.0, ge=0)
     """What running jobs get to finish when the worker is asked to end; then they are given back."""
     rest_seconds: float = Field(default=30.0, ge=0)

@@ -25,7 +25,7 @@ class Limits:
     """What a worker may take."""
 
     leases: int = 2
-    """Jobs held at a time: one computes, the others fetch or store."""
+    """Jobs held until they are computed: one computes, the others are fetched.  As many are stored besides."""
     grace: float = 600.0
     """Seconds that running jobs get to finish when the worker is asked to end."""
     rest: float = 30.0
@@ -49,6 +49,8 @@ class Supervisor:
         self._queue, self._workshop, self._limits, self._tracing = queue, workshop, limits, tracing
         self._able, self._on_end = able, on_end
         self._held: dict[asyncio.Task[None], HeldLease] = {}
+        self._moved = asyncio.Event()
+        """Set when a job has come further."""
         self._rested = asyncio.Event()
         self._rested.set()
 
@@ -57,26 +59,25 @@ class Supervisor:
 
         `on_end` is told first.  Then what computes is finished within the grace; everything else is given back.
         """
-        free = asyncio.Semaphore(self._limits.leases)
         ending = [asyncio.create_task(stop.wait()), asyncio.create_task(self._queue.drain.wait())]
         try:
             while not any(task.done() for task in ending):
-                held = await _unless(self._next(free), ending)
+                held = await _unless(self._next(), ending)
                 if held is not None:
-                    self._begin(held, free)
+                    self._begin(held)
             await self._on_end()
             await self._finish()
         finally:
             for task in (*ending, *self._held):
                 task.cancel()
 
-    def _begin(self, held: HeldLease, free: asyncio.Semaphore) -> None:
+    def _begin(self, held: HeldLease) -> None:
         job = asyncio.create_task(self._job(held), name=held.job.name)
         self._held[job] = held
 
         def ended(job: "asyncio.Task[None]") -> None:
             del self._held[job]
-            free.release()
+            self._moved.set()
 
         job.add_done_callback(ended)
 
@@ -91,23 +92,25 @@ class Supervisor:
         if self._held:
             await asyncio.wait(self._held)
 
-    async def _next(self, free: asyncio.Semaphore) -> HeldLease | None:
+    async def _next(self) -> HeldLease | None:
         """The next job, when one more may be held."""
-        while not self._may_take():
+        while not (self._may_take() and self._has_room()):
             await self._rested.wait()
             await self._able.wait()
-        await free.acquire()
-        held = None
-        try:
-            held = await self._queue.take(self._workshop.held_references)
-            if held is not None and not self._may_take():  # it was asked for before
-                refused, held = held, None
-                with suppress(LeaseLost):
-                    await self._queue.release(refused, "the worker can take no jobs now")
-        finally:
-            if held is None:
-                free.release()
-        return held
+            if not self._has_room():
+                self._moved.clear()
+                await self._moved.wait()
+        held = await self._queue.take(self._workshop.held_references)
+        if held is None or self._may_take():
+            return held
+        with suppress(LeaseLost):  # it was asked for before
+            await self._queue.release(held, "the worker can take no jobs now")
+        return None
+
+    def _has_room(self) -> bool:
+        """Whether one more may be fetched: a slow store does not keep the compute process waiting, up to a point."""
+        to_compute = sum(not held.computed for held in self._held.values())
+        return to_compute < self._limits.leases and len(self._held) < 2 * self._limits.leases
 
     def _may_take(self) -> bool:
         return self._rested.is_set() and self._able.is_set()
@@ -133,7 +136,7 @@ class Supervisor:
         giving_back = asyncio.create_task(held.give_back.wait())
         waiting = (keeping, cancelled, giving_back)
         async with self._workshop.attempt(name, _order(held)) as attempt:
-            working = asyncio.create_task(attempt.make(_Course(held)))
+            working = asyncio.create_task(attempt.make(_Course(held, self._moved)))
             try:
                 await asyncio.wait((working, *waiting), return_when=asyncio.FIRST_COMPLETED)
                 if working.done():
@@ -188,11 +191,12 @@ class Supervisor:
 class _Course:
     """Keeps what the next extension of a lease shall tell."""
 
-    def __init__(self, held: HeldLease) -> None:
-        self._held = held
+    def __init__(self, held: HeldLease, moved: asyncio.Event) -> None:
+        self._held, self._moved = held, moved
 
     def progress(self, progress: Progress) -> None:
         self._held.progress.CopyFrom(progress)
+        self._moved.set()
 
     def step(self, report: StepReport) -> None:
         self._held.steps.append(report)
