@@ -10,6 +10,7 @@ from typing import Any, Self, TypeVar
 from jwcal.client.async_client import AsyncClient
 from jwcal.client.connection import Connection
 from jwcal.client.model import Change, Job, QueueStats, Run, Stage, State, Worker
+from jwcal.client.references import Build, CrdsContext, Reference
 from jwcal.client.uploading import Source
 from jwcal.core.storage.port import BytesListener
 from jwcal.core.storage.ref import ObjectRef
@@ -140,6 +141,18 @@ class Client:
     ) -> list[Path]:
         """Fetch the products of a run."""
         return self._call(self._client.download(run, directory, kinds=kinds, on_bytes=on_bytes))
+
+    def contexts(self) -> Iterator[CrdsContext]:
+        """CRDS contexts that the service of references has."""
+        return self._iterate(self._client.references.contexts())
+
+    def builds(self) -> list[Build]:
+        """Operational builds and their contexts."""
+        return self._call(self._client.references.builds())
+
+    def best_references(self, header: Mapping[str, str], **options: Any) -> dict[str, Reference]:
+        """Best references by type, with the options of `AsyncReferences.best`."""
+        return self._call(self._client.references.best(header, **options))
 
     def log(self, job: str) -> str:
         """What a job wrote to its log."""
