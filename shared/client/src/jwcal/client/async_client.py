@@ -4,7 +4,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypedDict
 
 from jwcal.api.pipeline.v1 import pipeline_pb2 as pipeline
 from jwcal.api.pipeline.v1.pipeline_pb2_grpc import PipelineServiceStub
@@ -28,6 +28,25 @@ from jwcal.core.storage.ref import Location, ObjectRef
 
 WATCH_PATIENCE = 300.0
 """Seconds for which a watcher waits for a service that is away."""
+
+
+class SubmitOptions(TypedDict, total=False):
+    """What `AsyncClient.submit` takes beside its inputs."""
+
+    products: Sequence[str]
+    parameters: Mapping[str, Mapping[str, Any]] | None
+    skip: Sequence[str]
+    processing: Mapping[Stage, Processing] | None
+    context: str
+    build: str
+    priority: int
+    program: str
+    labels: Mapping[str, str] | None
+    max_attempts: int
+    ignore_earlier_results: bool
+    output: Location | None
+    request_id: str | None
+    on_bytes: BytesListener | None
 
 
 def new_request_id() -> str:
