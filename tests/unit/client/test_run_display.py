@@ -39,11 +39,14 @@ def test_a_terminal_gets_a_bar_for_each_job() -> None:
             progress = Progress(phase="ramp_fit", fraction=0.5, steps_done=11, steps_total=15)
             job = a_job(State.RUNNING, name=f"jobs/{number}", title=f"exposure_{number}", progress=progress)
             shown.show(JobChanged(cursor=2, job=job))
-        shown.show(JobChanged(cursor=3, job=a_job(State.FAILED, failure=FAILURE, name="jobs/0", title="exposure_0")))
+        failed = a_job(State.FAILED, failure=FAILURE, name="jobs/0", title="exposure_0")
+        for cursor in (3, 4):
+            shown.show(JobChanged(cursor=cursor, job=failed))
     drawn = screen.getvalue()
     assert all(f"exposure_{number}" in drawn for number in range(3))
     assert "ramp_fit 11/15" in drawn
     assert "failed: MISSING_REFERENCE" in drawn
+    assert drawn.count("exposure_0 detector1: failed (MISSING_REFERENCE: no dark for this)") == 1
     assert "1 succeeded, 2 queued" in drawn
 
 

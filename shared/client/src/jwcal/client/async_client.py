@@ -4,7 +4,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypedDict
 
 from jwcal.api.pipeline.v1 import pipeline_pb2 as pipeline
 from jwcal.api.pipeline.v1.pipeline_pb2_grpc import PipelineServiceStub
@@ -16,6 +16,7 @@ from jwcal.client.connection import Connection
 from jwcal.client.downloading import download
 from jwcal.client.first_failure import first_failure
 from jwcal.client.model import Change, Job, Processing, QueueStats, Run, Stage, State, Worker
+from jwcal.client.references import AsyncReferences
 from jwcal.client.uploading import Source, Uploading
 from jwcal.client.watching import watch
 from jwcal.core.errors import InvalidParameter, NotFound
@@ -27,6 +28,25 @@ from jwcal.core.storage.ref import Location, ObjectRef
 
 WATCH_PATIENCE = 300.0
 """Seconds for which a watcher waits for a service that is away."""
+
+
+class SubmitOptions(TypedDict, total=False):
+    """What `AsyncClient.submit` takes beside its inputs."""
+
+    products: Sequence[str]
+    parameters: Mapping[str, Mapping[str, Any]] | None
+    skip: Sequence[str]
+    processing: Mapping[Stage, Processing] | None
+    context: str
+    build: str
+    priority: int
+    program: str
+    labels: Mapping[str, str] | None
+    max_attempts: int
+    ignore_earlier_results: bool
+    output: Location | None
+    request_id: str | None
+    on_bytes: BytesListener | None
 
 
 def new_request_id() -> str:
@@ -56,6 +76,9 @@ class AsyncClient:
         self._channel = open_channel(self.connection.server, self.connection.client)
         self._pipeline: Any = PipelineServiceStub(self._channel)
         self._queue: Any = QueueServiceStub(self._channel)
+        self._references_channel = (
+            open_channel(self.connection.references, self.connection.client) if self.connection.references else None
+        )
         self._store = open_store(self.connection.store) if self.connection.store is not None else None
 
     async def __aenter__(self) -> Self:
@@ -69,8 +92,23 @@ class AsyncClient:
     async def close(self) -> None:
         """Let go of connections and threads."""
         await self._channel.close()
+        if self._references_channel is not None:
+            await self._references_channel.close()
         if self._store is not None:
             await self._store.close()
+
+    @property
+    def references(self) -> AsyncReferences:
+        """The service of references.
+
+        Raises
+        ------
+        InvalidParameter
+            Its address is not known.
+        """
+        if self._references_channel is None:
+            raise InvalidParameter("no service of references is known", remedy="set JWCAL_REFERENCES to its address")
+        return AsyncReferences(self._references_channel, self.connection.references, page_size=self._page_size)
 
     async def submit(
         self,

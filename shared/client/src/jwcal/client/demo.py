@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 MODE: Final = "nircam-sw-sub"
 KINDS: Final = ("rate", "rateints", "jump")
-_KERNELS_A_WORKER: Final = 2
-"""Cores for each worker."""
+_CORES_A_WORKER: Final = 2
+"""With fewer, workers wait for each other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +116,7 @@ async def _through_services(
 async def _services(place: Path, crds: Path, told: Listener) -> AsyncIterator[Connection]:
     """Services of the demonstration's own, stopped in the end, whatever happens."""
     installation = Installation(place.resolve())
-    workers = max(1, (os.cpu_count() or 1) // _KERNELS_A_WORKER)
+    workers = max(1, (os.cpu_count() or 1) // _CORES_A_WORKER)
     choices: Mapping[str, object] = {"workers": min(workers, 4), "crds": usual_crds(crds, os.environ)}
     try:
         await installation.up(choices, told)

@@ -76,6 +76,7 @@ class RunBars(_Nothing):
         )
         self._whole = self._bars.add_task("", title="run", total=1.0)
         self._jobs: dict[str, TaskID] = {}
+        self._failed: set[str] = set()
 
     def __enter__(self) -> Self:
         self._bars.start()
@@ -101,6 +102,10 @@ class RunBars(_Nothing):
         self._bars.update(bar, completed=share, description=standing(job), visible=self._is_shown(job))
         if job.state.is_final:
             self._bars.stop_task(bar)
+        if job.state is State.FAILED and job.name not in self._failed:
+            self._failed.add(job.name)
+            # A bar has no room for the reason.
+            self._bars.console.print(job_line(job), markup=False, highlight=False, soft_wrap=True)
 
     def _is_shown(self, job: Job) -> bool:
         return len(self._jobs) <= _MOST_BARS or job.state in (State.RUNNING, State.FAILED)

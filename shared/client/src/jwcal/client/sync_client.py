@@ -2,14 +2,15 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, Unpack
 
-from jwcal.client.async_client import AsyncClient
+from jwcal.client.async_client import WATCH_PATIENCE, AsyncClient, SubmitOptions, new_request_id
 from jwcal.client.connection import Connection
 from jwcal.client.model import Change, Job, QueueStats, Run, Stage, State, Worker
+from jwcal.client.references import Build, CrdsContext, Reference
 from jwcal.client.uploading import Source
 from jwcal.core.storage.port import BytesListener
 from jwcal.core.storage.ref import ObjectRef
@@ -34,13 +35,19 @@ class Client:
         print(client.download(run.name, "products"))
     """
 
-    def __init__(self, connection: Connection | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        connection: Connection | None = None,
+        *,
+        new_id: Callable[[], str] = new_request_id,
+        watch_patience: float = WATCH_PATIENCE,
+    ) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="jwcal-client", daemon=True)
         self._thread.start()
 
         async def make() -> AsyncClient:
-            return AsyncClient(connection, **options)
+            return AsyncClient(connection, new_id=new_id, watch_patience=watch_patience)
 
         try:
             self._client = self._call(make())
@@ -68,7 +75,7 @@ class Client:
         self._call(self._client.close())
         self._end_loop()
 
-    def submit(self, inputs: Source | Sequence[Source], **options: Any) -> Run:
+    def submit(self, inputs: Source | Sequence[Source], **options: Unpack[SubmitOptions]) -> Run:
         """Submit an association or exposures, with the options of `AsyncClient.submit`."""
         return self._call(self._client.submit(inputs, **options))
 
@@ -140,6 +147,20 @@ class Client:
     ) -> list[Path]:
         """Fetch the products of a run."""
         return self._call(self._client.download(run, directory, kinds=kinds, on_bytes=on_bytes))
+
+    def contexts(self) -> Iterator[CrdsContext]:
+        """CRDS contexts that the service of references has."""
+        return self._iterate(self._client.references.contexts())
+
+    def builds(self) -> list[Build]:
+        """Operational builds and their contexts."""
+        return self._call(self._client.references.builds())
+
+    def best_references(
+        self, header: Mapping[str, str], *, context: str = "", types: Sequence[str] = (), names_only: bool = False
+    ) -> dict[str, Reference]:
+        """Best references by type for an exposure with these keywords."""
+        return self._call(self._client.references.best(header, context=context, types=types, names_only=names_only))
 
     def log(self, job: str) -> str:
         """What a job wrote to its log."""

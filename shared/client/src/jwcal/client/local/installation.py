@@ -16,8 +16,8 @@ from jwcal.client.local.services import OBJECTS, ORCHESTRATOR, REFERENCES, healt
 from jwcal.client.local.state import Choices, StartedProcess, State, locked, read_state, write_state
 from jwcal.core.storage.opening import opened_store
 
-START_SECONDS = 600.0
-"""For the first start of a worker on a slow machine: it compiles its kernels."""
+START_SECONDS = 1800.0
+"""For the first start of a worker on a slow, busy machine: it compiles its kernels.  Its death is noticed at once."""
 STOP_SECONDS = 30.0
 _SLOW_SECONDS = 10.0
 """After which people want to know why it takes so long."""

@@ -24,6 +24,8 @@ HEALTH_NAMES: Mapping[str, str] = {
     "stage3": "jwcal.api.stage3.v1.Stage3Service",
 }
 """The service whose health says that a process is ready, by its package."""
+HEARTBEAT_SECONDS = 1.0
+"""Between two reports of a worker: bars move and cancelled jobs stop as often.  A few workers are no load."""
 WORKER_GRACE_SECONDS = 15.0
 """What a worker's job gets to finish on ``jwcal down``; then the job is given back."""
 
@@ -75,6 +77,7 @@ def process_specs(state: State, directory: Path, fresh: Callable[[], str]) -> It
             database=f"sqlite:///{directory}/jobs.db",
             context=state.choices.context,
             references=state.references,
+            heartbeat=HEARTBEAT_SECONDS,
         ),
     )
     names = worker_names(state.choices.stages, state.choices.workers)
@@ -91,7 +94,9 @@ def process_specs(state: State, directory: Path, fresh: Callable[[], str]) -> It
         yield _service(name, store | state.choices.crds | settings)
 
 
-def orchestrator_settings(address: str, *, database: str, context: str = "", references: str = "") -> dict[str, str]:
+def orchestrator_settings(
+    address: str, *, database: str, context: str = "", references: str = "", heartbeat: float | None = None
+) -> dict[str, str]:
     """For an orchestrator on loopback."""
     settings = {
         "JWCAL_ORCHESTRATOR_SERVER__LISTEN": f'["{address}"]',
@@ -99,6 +104,8 @@ def orchestrator_settings(address: str, *, database: str, context: str = "", ref
         "JWCAL_ORCHESTRATOR_DATABASE": database,
         "JWCAL_ORCHESTRATOR_CONTEXT": context,
     }
+    if heartbeat is not None:
+        settings["JWCAL_ORCHESTRATOR_HEARTBEAT"] = str(heartbeat)
     if references:
         settings |= {"JWCAL_ORCHESTRATOR_REFERENCES": references, "JWCAL_ORCHESTRATOR_CLIENT__PLAINTEXT": "true"}
     return settings
