@@ -15,6 +15,7 @@ from jwcal.core.storage.directory import DirectoryStore
 from jwcal.core.storage.ref import ObjectRef
 from jwcal.core.worker.attempt import Workshop
 from jwcal.core.worker.compute import ComputeProcess
+from jwcal.core.worker.references import LibraryReferences
 
 ROOT = Path(__file__).parents[3]
 STAGE = "tests.service.worker.a_stage:STAGE"
@@ -54,7 +55,8 @@ async def a_workshop(place: Path, stage: str = STAGE, **more: Any) -> AsyncItera
     compute = ComputeProcess(stage, environment=environment, memory_limit=more.get("memory_limit", 0))
     settings = {"code_version": "1", "metrics": Metrics(registry)} | more
     try:
-        yield Place(Workshop(compute=compute, store=store, scratch=scratch, **settings), store, registry)
+        workshop = Workshop(compute=compute, store=store, references=LibraryReferences(), scratch=scratch, **settings)
+        yield Place(workshop, store, registry)
     finally:
         await compute.close()
         await store.close()

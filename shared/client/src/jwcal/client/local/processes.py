@@ -73,9 +73,8 @@ def find(started: StartedProcess) -> psutil.Process | None:
     """The process, if it still runs: the same number, start and command; else None."""
     try:
         process = psutil.Process(started.pid)
-        same = abs(process.create_time() - started.started) <= _CLOCK_STEP and process.cmdline() == list(
-            started.command
-        )
+        command = process.cmdline()  # empty for an instant while a program begins
+        same = abs(process.create_time() - started.started) <= _CLOCK_STEP and command in ([], list(started.command))
         return process if same and process.status() != psutil.STATUS_ZOMBIE else None
     except (psutil.NoSuchProcess, psutil.AccessDenied):  # gone, or another user's and so not ours
         return None
