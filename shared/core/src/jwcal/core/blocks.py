@@ -4,10 +4,12 @@ Kernels that need all integrations of a pixel get blocks of rows, copied togethe
 integration get runs of integrations, which are views.  Results do not depend on the division.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from jwcal.core.array_types import Float32, UInt8
 from jwcal.core.data import Ramp
@@ -63,3 +65,8 @@ def integration_blocks(ramp: Ramp) -> Iterator[slice]:
     for start in range(0, nints, count):
         yield slice(start, min(start + count, nints))
         ramp.scratch.trim()
+
+
+def of_integrations(ramp: Ramp, judge: Callable[[UInt8], NDArray[Any]]) -> NDArray[Any]:
+    """What `judge` says of the flags of each integration, ``(nints, ...)``, found run by run."""
+    return np.concatenate([judge(ramp.groupdq[block]) for block in integration_blocks(ramp)])

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from jwcal.core import dqflags
 from jwcal.core.array_types import Float32, Float64
-from jwcal.core.blocks import integration_blocks, row_blocks
+from jwcal.core.blocks import integration_blocks, of_integrations, row_blocks
 from jwcal.core.data import Ramp, RateCube, RateImage, SideProduct
 from jwcal.detector1.kernels import networks, ramp_fit_details
 from jwcal.detector1.kernels import ramp_fit as kernels
@@ -133,7 +133,8 @@ def _networks(ramp: Ramp, groups: Groups) -> tuple[NDArray[np.int64], NDArray[np
     ranges = np.zeros((ramp.nints, 4), np.int64)
     kept = [networks.network(0, ())]
     places: dict[int, tuple[int, int]] = {}
-    usable = ~planes_mostly_with(ramp.groupdq, np.uint8(dqflags.DO_NOT_USE))[:, groups.start : groups.stop]
+    unusable = of_integrations(ramp, lambda groupdq: planes_mostly_with(groupdq, np.uint8(dqflags.DO_NOT_USE)))
+    usable = ~unusable[:, groups.start : groups.stop]
     for integration, good in zip(ranges, usable, strict=True):
         used = np.flatnonzero(good)
         first, last = (

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from jwcal.core import dqflags
 from jwcal.core.array_types import Float32
-from jwcal.core.blocks import integration_blocks, row_blocks
+from jwcal.core.blocks import integration_blocks, of_integrations, row_blocks
 from jwcal.core.data import Ramp
 from jwcal.core.references.reference_set import ReferenceSet
 from jwcal.core.references.types import GainReference, ReadnoiseReference
@@ -130,7 +130,7 @@ def detect_jumps(ramp: Ramp, params: JumpParameters, refs: ReferenceSet) -> Ramp
         events = flag_snowballs(ramp.groupdq, params, group_time)
     if params.find_showers:
         events = flag_showers(ramp, params, gain, noise_electrons, group_time)
-    unusable = int(planes_with(ramp.groupdq, kernels.DO_NOT_USE).sum())
+    unusable = int(_planes_with(ramp, kernels.DO_NOT_USE).sum())
     groups = nints * ngroups - unusable - nints
     if groups >= 1:
         exposure = group_time * groups * ny * nx
@@ -142,7 +142,7 @@ def detect_jumps(ramp: Ramp, params: JumpParameters, refs: ReferenceSet) -> Ramp
 def _find(ramp: Ramp, params: JumpParameters, gain: Float32, noise: Float32, group_time: float) -> int:
     """All but the large events; returns the number of jumps before neighbours are flagged."""
     nints, ngroups, ny, _nx = ramp.data.shape
-    unusable = planes_with(ramp.groupdq, kernels.DO_NOT_USE)
+    unusable = _planes_with(ramp, kernels.DO_NOT_USE)
     clips = (nints if params.only_use_ints else np.count_nonzero(~unusable)) >= params.minimum_sigclip_groups
     fewest = ngroups - unusable.sum(axis=1).max()
     if fewest < 3 and not clips:
@@ -188,9 +188,14 @@ def _find(ramp: Ramp, params: JumpParameters, gain: Float32, noise: Float32, gro
     return int(jumps.sum())
 
 
+def _planes_with(ramp: Ramp, flag: np.uint8) -> NDArray[np.bool_]:
+    """Which planes ``(nints, ngroups)`` have one of the bits `flag` in every pixel."""
+    return of_integrations(ramp, lambda groupdq: planes_with(groupdq, flag))
+
+
 def _to_screen(ramp: Ramp, method: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """The differences by which many pixels are screened at once, the others, and the first ones' sorting network."""
-    unusable = planes_mostly_with(ramp.groupdq, kernels.DO_NOT_USE)
+    unusable = of_integrations(ramp, lambda groupdq: planes_mostly_with(groupdq, kernels.DO_NOT_USE))
     in_most = ~(unusable[:, 1:] | unusable[:, :-1])
     usable, idle = np.flatnonzero(in_most), np.flatnonzero(~in_most)
     n = usable.size
@@ -203,7 +208,7 @@ def _to_screen(ramp: Ramp, method: int) -> tuple[NDArray[np.int64], NDArray[np.i
 def _clear_flagged_groups(ramp: Ramp) -> int:
     """After clipping: groups whose every pixel is flagged lose their JUMP_DET; returns how many flags went."""
     cleared = 0
-    for i, g in np.argwhere(planes_with(ramp.groupdq, kernels.JUMP_DET | kernels.DO_NOT_USE)):
+    for i, g in np.argwhere(_planes_with(ramp, kernels.JUMP_DET | kernels.DO_NOT_USE)):
         plane = ramp.groupdq[i, g]
         before = int(np.count_nonzero(plane & kernels.JUMP_DET))
         kernels.clear_jumps(plane)
