@@ -92,11 +92,12 @@ async def serving(
     address: str,
     *,
     contexts: Contexts | None = None,
+    inputs: ObjectStore | None = None,
     tracing: Tracing | None = None,
     principal: Principal | None = None,
     **settings: Any,
 ) -> AsyncIterator[Served]:
-    """Serve on a free port of loopback over the database of this address."""
+    """Serve on a free port of loopback over the database of this address; `inputs` has the exposures of its runs."""
     database = Database(address)
     await database.migrate()
     objects = MemoryStore()
@@ -115,7 +116,7 @@ async def serving(
         async with orchestrating(
             store,
             rules,
-            StoredInputs(objects),
+            StoredInputs(inputs or objects),
             contexts or ContextTable(rules.builds, rules.context),
             observation=observation,
             tracing=tracing,

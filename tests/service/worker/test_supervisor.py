@@ -16,7 +16,6 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from jwcal.api.pipeline.v1 import pipeline_pb2
-from jwcal.api.product.v1.product_pb2 import ProductRef
 from jwcal.api.queue.v1.queue_pb2 import DrainWorkerRequest
 from jwcal.api.stage.v1.stage_pb2 import STAGE_DETECTOR1, Processing
 from jwcal.core.rpc.traces import Tracing
@@ -45,9 +44,9 @@ class Site:
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     """The supervisor has said that it takes no more."""
 
-    async def submit(self, *names: str, ref: ProductRef | None = None, attempts: int = 1, **deeds: Any) -> str:
+    async def submit(self, *names: str, attempts: int = 1, **deeds: Any) -> str:
         """A run over these exposures, which are stored; its name."""
-        files = [ref] if ref else [ref_to_proto(await self.place.put(name)) for name in names]
+        files = [ref_to_proto(await self.place.put(name)) for name in names]
         spec = pipeline_pb2.RunSpec(exposures=pipeline_pb2.Exposures(files=files), max_attempts=attempts)
         processing = Processing()
         ParseDict({"copy": deeds}, processing.parameters)
@@ -77,17 +76,20 @@ class Site:
 
 
 @asynccontextmanager
-async def a_site(place: Path, *, limits: Limits | None = None, tracing: Tracing | None = None) -> AsyncIterator[Site]:
-    """A worker that is at work; it has ended at the end."""
+async def a_site(
+    place: Path, *, limits: Limits | None = None, tracing: Tracing | None = None, ready: bool = True
+) -> AsyncIterator[Site]:
+    """A worker that is at work, or able to work when told so; it has ended at the end."""
     rules = {"lease_duration": 5.0, "heartbeat": 0.05, "objects": StoreSettings(kind="memory")}
     async with (
-        serving(f"sqlite:///{place}/jobs.db", **rules) as served,
         a_workshop(place / "worker", tracing=tracing) as made,
+        serving(f"sqlite:///{place}/jobs.db", inputs=made.store, **rules) as served,
     ):
         queue = Queue(served.queue, worker="worker-0", stage=STAGE_DETECTOR1, code_version="1")
 
         able = asyncio.Event()
-        able.set()
+        if ready:
+            able.set()
 
         async def on_end() -> None:
             site.ended.set()
@@ -174,10 +176,11 @@ def test_an_end_of_the_compute_process_is_told_as_what_it_was(
 
 @in_event_loop
 async def test_an_input_with_other_contents_than_announced_fails_at_once(tmp_path: Path) -> None:
-    async with a_site(tmp_path) as site:
-        announced = await site.place.put("jw1")
-        await site.place.put("jw1", b"pickles")
-        job = await site.finished(await site.submit(ref=ref_to_proto(announced), attempts=3))
+    async with a_site(tmp_path, ready=False) as site:
+        run = await site.submit("jw1", attempts=3)
+        await site.place.put("jw1", b"pickle")
+        site.able.set()
+        job = await site.finished(run)
         assert (job.state, job.failure.reason) == (pipeline_pb2.STATE_FAILED, "CHECKSUM_MISMATCH")
         assert job.attempt == 1
         assert "CHECKSUM_MISMATCH" in await site.log(job)
