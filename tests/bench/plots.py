@@ -38,7 +38,7 @@ def draw_scaling(store: Store, path: Path) -> bool:
         for axes, (name, label, title) in zip(panels, _PANELS, strict=True):
             _panel(axes, series(store, name), label, title)
         panels[0].set_ylabel("wall time of an exposure (s), warm")
-        panels[0].legend(frameon=False, loc="upper left")
+        panels[0].legend(frameon=False, loc="center left")
         path.parent.mkdir(exist_ok=True)
         figure.savefig(path, dpi=100)
         plt.close(figure)
