@@ -49,9 +49,12 @@ async def keys(store: ObjectStore, location: Location) -> list[str]:
 
 
 @pytest.mark.parametrize("count", SIZES)
-async def test_a_file_comes_back_as_it_was(store: ObjectStore, place: Location, tmp_path: Path, count: int) -> None:
+@pytest.mark.parametrize("give", [False, True])
+async def test_a_file_comes_back_as_it_was(
+    store: ObjectStore, place: Location, tmp_path: Path, count: int, give: bool
+) -> None:
     source = a_file(tmp_path, count)
-    written = await store.put_file(source, place.object("a/b.fits", kind="rate"))
+    written = await store.put_file(source, place.object("a/b.fits", kind="rate"), give=give)
     assert (written.size, written.sha256, written.kind) == (count, sha256(source.read_bytes()), "rate")
     target = tmp_path / "target.fits"
     assert await store.get_file(written, target) == written

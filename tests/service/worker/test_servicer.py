@@ -71,9 +71,9 @@ async def test_a_call_tells_its_course_and_its_products(tmp_path: Path) -> None:
     async with a_service(tmp_path) as direct:
         answers = await direct.process(direct.request())
         kinds = [answer.WhichOneof("event") for answer in answers]
-        assert kinds == ["progress", "progress", "progress", "progress", "step", "progress", "result"]
+        assert kinds == [*["progress"] * 5, "step", "progress", "result"]
         phases = [answer.progress.phase for answer in answers if answer.HasField("progress")]
-        assert phases == ["fetch", "wait", "read", "copy", "store"]
+        assert phases == ["fetch", "references", "wait", "read", "copy", "store"]
         fractions = [answer.progress.fraction for answer in answers if answer.HasField("progress")]
         assert fractions == sorted(fractions)
         result = answers[-1].result

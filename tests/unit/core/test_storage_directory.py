@@ -140,3 +140,41 @@ def test_a_root_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(StorageError):
         DirectoryStore(tmp_path / "file")
+
+
+def a_product(folder: Path) -> Path:
+    path = folder / "product"
+    path.write_bytes(b"pixels")
+    return path
+
+
+def test_a_file_that_is_given_away_becomes_the_object(store: DirectoryStore, bucket: Path, tmp_path: Path) -> None:
+    source = a_product(tmp_path)
+    written = run(store.put_file(source, ObjectRef("bucket", "a/product"), give=True))
+    assert written.sha256 == hashlib.sha256(b"pixels").hexdigest()
+    assert (bucket / "a" / "product").samefile(source)
+    source.unlink()
+    assert run(store.get_bytes(written)) == b"pixels"
+    assert list((bucket.parent / ".jwcal-staging").iterdir()) == []
+
+
+def test_a_file_that_is_not_given_away_is_copied(store: DirectoryStore, bucket: Path, tmp_path: Path) -> None:
+    source = a_product(tmp_path)
+    run(store.put_file(source, ObjectRef("bucket", "product")))
+    assert not (bucket / "product").samefile(source)
+
+
+def test_a_file_with_another_name_is_copied_though_given_away(
+    store: DirectoryStore, bucket: Path, tmp_path: Path
+) -> None:
+    source = a_product(tmp_path)
+    os.link(source, tmp_path / "other")
+    run(store.put_file(source, ObjectRef("bucket", "product"), give=True))
+    assert not (bucket / "product").samefile(source)
+
+
+def test_a_link_that_is_given_away_is_not_kept(store: DirectoryStore, bucket: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(a_product(tmp_path))
+    run(store.put_file(tmp_path / "link", ObjectRef("bucket", "product"), give=True))
+    assert not (bucket / "product").is_symlink()
+    assert not (bucket / "product").samefile(tmp_path / "product")

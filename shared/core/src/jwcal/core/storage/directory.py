@@ -12,6 +12,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from jwcal.core.errors import (
 )
 from jwcal.core.products.replacing import replacing
 from jwcal.core.storage import folders
-from jwcal.core.storage.contents import BLOCK, copy_blocks, descriptor_blocks, sha256_of, source_file
+from jwcal.core.storage.contents import BLOCK, SourceFile, copy_blocks, descriptor_blocks, sha256_of, source_file
 from jwcal.core.storage.port import MEMORY_LIMIT, BytesListener
 from jwcal.core.storage.ref import Listed, Location, ObjectRef, check_bucket, check_key
 from jwcal.core.storage.slices import clip
@@ -69,14 +70,21 @@ class DirectoryStore:
         return f"DirectoryStore({str(self._root)!r})"
 
     async def put_file(
-        self, path: Path, to: ObjectRef, *, if_absent: bool = False, on_bytes: BytesListener | None = None
+        self,
+        path: Path,
+        to: ObjectRef,
+        *,
+        if_absent: bool = False,
+        give: bool = False,
+        on_bytes: BytesListener | None = None,
     ) -> ObjectRef:
         """See `jwcal.core.storage.port.ObjectStore.put_file`."""
         told = from_threads(on_bytes)
 
         def write(stop: Stop) -> ObjectRef:
             with source_file(path, to) as source:
-                return self._write(source.blocks(stop), to, if_absent, stop, told, source.check_unchanged)
+                given = source if give else None
+                return self._write(source.blocks(stop), to, if_absent, stop, told, source.check_unchanged, given=given)
 
         return await self._threads.run(write)
 
@@ -206,15 +214,17 @@ class DirectoryStore:
         told: BytesListener = lambda _: None,
         check: Callable[[], None] = lambda: None,
         accept: Callable[[str, int], object] = lambda _sha256, _size: None,
+        given: SourceFile | None = None,
     ) -> ObjectRef:
         self._check_bucket(to.bucket)
         staged = self._root / _STAGING / self._unique()
         with _storage_errors(to):
             try:
-                with staged.open("xb", buffering=0) as file:
-                    sha256 = copy_blocks(blocks, lambda block: _write_all(file.fileno(), block), told)
+                kept = given is not None and _linked(given, staged)
+                with staged.open("rb" if kept else "xb", buffering=0) as file:
+                    sha256 = copy_blocks(blocks, (lambda _: None) if kept else partial(_write_all, file.fileno()), told)
                     check()
-                    size = file.tell()
+                    size = os.fstat(file.fileno()).st_size
                     accept(sha256, size)
                     written = to.found(sha256=sha256, size=size)
                     _record(file.fileno(), sha256)
@@ -306,6 +316,17 @@ def _recorded(descriptor: int) -> str:
         return ""
     status = os.fstat(descriptor)
     return sha256 if (size, modified) == (str(status.st_size), str(status.st_mtime_ns)) else ""
+
+
+def _linked(source: SourceFile, staged: Path) -> bool:
+    """Whether the file itself could be had under the name `staged`: it is on the same disk and has no other name."""
+    with suppress(OSError):
+        if os.fstat(source.descriptor).st_nlink == 1:
+            os.link(source.path, staged, follow_symlinks=False)
+            if os.path.samestat(os.fstat(source.descriptor), os.lstat(staged)):
+                return True
+            staged.unlink()
+    return False
 
 
 def _write_all(descriptor: int, block: bytes) -> None:

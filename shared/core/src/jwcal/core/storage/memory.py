@@ -32,7 +32,13 @@ class MemoryStore:
         self._threads = Threads(4, "memory-store")
 
     async def put_file(
-        self, path: Path, to: ObjectRef, *, if_absent: bool = False, on_bytes: BytesListener | None = None
+        self,
+        path: Path,
+        to: ObjectRef,
+        *,
+        if_absent: bool = False,
+        give: bool = False,  # noqa: ARG002  what is sent elsewhere is a copy
+        on_bytes: BytesListener | None = None,
     ) -> ObjectRef:
         """See `jwcal.core.storage.port.ObjectStore.put_file`."""
         told = from_threads(on_bytes)

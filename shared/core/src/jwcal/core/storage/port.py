@@ -26,9 +26,18 @@ class ObjectStore(Protocol):
     """
 
     async def put_file(
-        self, path: Path, to: ObjectRef, *, if_absent: bool = False, on_bytes: BytesListener | None = None
+        self,
+        path: Path,
+        to: ObjectRef,
+        *,
+        if_absent: bool = False,
+        give: bool = False,
+        on_bytes: BytesListener | None = None,
     ) -> ObjectRef:
         """Write a file's contents; the reference as it is in the store.
+
+        With `give` nobody will write to the file again, and a store on the same disk may keep it instead of a copy.
+        It stays under its path, too.
 
         Raises
         ------

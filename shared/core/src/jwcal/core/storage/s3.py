@@ -72,7 +72,13 @@ class S3Store:
         return f"S3Store({self._client!r})"
 
     async def put_file(
-        self, path: Path, to: ObjectRef, *, if_absent: bool = False, on_bytes: BytesListener | None = None
+        self,
+        path: Path,
+        to: ObjectRef,
+        *,
+        if_absent: bool = False,
+        give: bool = False,  # noqa: ARG002  what is sent elsewhere is a copy
+        on_bytes: BytesListener | None = None,
     ) -> ObjectRef:
         """See `jwcal.core.storage.port.ObjectStore.put_file`."""
         with source_file(path, to) as source:

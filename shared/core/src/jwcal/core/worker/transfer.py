@@ -61,7 +61,7 @@ async def publish(
 ) -> list[ObjectRef]:
     """Store the products of an attempt; they count once the orchestrator has accepted the attempt's result."""
     return await _all(
-        store.put_file(product.path, to.object(product.path.name, kind=product.kind), on_bytes=on_bytes)
+        store.put_file(product.path, to.object(product.path.name, kind=product.kind), give=True, on_bytes=on_bytes)
         for product in products
     )
 
