@@ -1,9 +1,9 @@
 """The services against the same work in one process: ``python -m tests.bench.services [--exposures N] [--rounds N]``.
 
 Overhead: wall time of a run of N exposures through orchestrator, object store and one worker, from submission to the
-end, against N exposures one after the other in a process that is as warm.  Busy: the share of that time in which the
-compute process was at work; with prefetch it waits for nothing.  Cold start: from the start of a worker's process until
-it is ready.  Prints one line of JSON and a table.
+end, against N exposures one after the other in a process that is as warm; both read N files and keep what they make.
+Busy: the share of that time in which the compute process was at work; with prefetch it waits for nothing.  Cold start:
+from the start of a worker's process until it is ready.  Prints one line of JSON and a table.
 """
 
 import argparse
@@ -20,6 +20,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import psutil
+
 from jwcal.api.pipeline.v1 import pipeline_pb2
 from jwcal.core.storage.convert import ref_to_proto
 from jwcal.core.storage.ref import ObjectRef
@@ -33,16 +35,21 @@ EXPOSURES = (Exposure("NIRCam, full frame", "nircam-sw"), Exposure("NIRCam, SUB3
 WAYS = (("directory", 2), ("s3", 1), ("s3", 2))
 """Object store, and jobs that the worker holds until they are computed: with one there is no prefetch."""
 IN_PROCESS = """
-import json, sys, time
+import json, shutil, sys, time
+from pathlib import Path
 from jwcal.detector1 import run
 from jwcal.detector1.warm_up import warm_up
 warm_up()
 file, out, context, times, rounds = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5])
-run(file, output_dir=out, context=context)
-for _ in range(rounds):
+files = [Path(out, str(number), Path(file).name) for number in range(times)]
+for one in files:
+    one.parent.mkdir(parents=True)
+    shutil.copyfile(file, one)
+run(file, output_dir=out + "/first", context=context)
+for attempt in range(rounds):
     begun = time.perf_counter()
-    for number in range(times):
-        run(file, output_dir=out, context=context)
+    for number, one in enumerate(files):
+        run(one, output_dir=f"{out}/{number}/{attempt}", context=context)
     print(json.dumps(time.perf_counter() - begun), flush=True)
 """
 
@@ -77,7 +84,9 @@ def _overhead(exposure: Exposure, place: Path, times: int, rounds: int) -> dict[
     for store, leases in WAYS:
         with ExitStack() as stack:
             server = stack.enter_context(seaweedfs(place / f"s3-{leases}")) if store == "s3" else None
+            before = _processor_seconds(server)
             through = asyncio.run(_through_services(files, place / f"{store}-{leases}", times, rounds, leases, server))
+            through["server"] = (_processor_seconds(server) - before) / (rounds + 1 / times)
         found[f"{store}, {leases} leases"] = through | {"overhead": through["wall"] / bare - 1}
         print(exposure.name, store, leases, json.dumps(through), f"in one process {bare:.2f} s", file=sys.stderr)
     return found
@@ -97,6 +106,11 @@ def _in_process(files: Files, place: Path, times: int, rounds: int) -> float:
     ]
     done = subprocess.run(command, env=os.environ | _references(files), check=True, capture_output=True, text=True)
     return median(map(float, done.stdout.split()))
+
+
+def _processor_seconds(server: Any) -> float:
+    """Of the S3 server so far; 0 where there is none."""
+    return sum(psutil.Process(server.pid).cpu_times()[:2]) if server else 0.0
 
 
 async def _through_services(
@@ -147,15 +161,17 @@ def _references(files: Files) -> Mapping[str, str]:
 
 def _table(report: Mapping[str, Any]) -> list[str]:
     lines = [
-        f"| {report['exposures']} exposures | in one process | through | wall | overhead | compute process busy |",
-        "|---|---|---|---|---|---|",
+        f"| {report['exposures']} exposures | in one process | through | wall | overhead | compute process busy "
+        "| S3 server's processor time |",
+        "|---|---|---|---|---|---|---|",
     ]
     for one in report["overhead"]:
         for through, measured in one.items():
             if isinstance(measured, dict):
                 lines.append(
                     f"| {one['exposure']} ({one['megabytes']:.1f} MB) | {one['process']:.2f} s | {through} "
-                    f"| {measured['wall']:.2f} s | {measured['overhead']:+.1%} | {measured['busy']:.1%} |"
+                    f"| {measured['wall']:.2f} s | {measured['overhead']:+.1%} | {measured['busy']:.1%} "
+                    f"| {measured['server']:.1f} s |"
                 )
     cold = report["cold_start"]
     lines += [

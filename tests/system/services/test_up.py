@@ -147,10 +147,11 @@ def test_failures_are_one_line_with_an_exit_status(services: Command, simulation
     failed = services.read("show")
     assert (failed["state"], failed["failure"]["reason"]) == ("FAILED", "UNKNOWN_PARAMETER")
     wrong_use = (["submit", exposure, "--products", "nonsense"], ["submit", exposure, "--set", "nonsense"],
-                 ["submit"], ["ls", "--state", "lost"], ["submit", exposure, "--build", "0.0"])  # fmt: skip
+                 ["submit"], ["ls", "--state", "lost"])  # fmt: skip
     for arguments in wrong_use:
         services(*arguments, status=2)
-    for arguments in (["submit", tmp_path / "absent_uncal.fits"], ["show", "runs/nothing"], ["drain", "nobody"]):
+    unknown = (["submit", exposure, "--build", "0.0"], ["show", "runs/nothing"], ["drain", "nobody"])
+    for arguments in (*unknown, ["submit", tmp_path / "absent_uncal.fits"]):
         assert services(*arguments, status=1).count("\n") == 1
 
 

@@ -178,3 +178,21 @@ def test_a_link_that_is_given_away_is_not_kept(store: DirectoryStore, bucket: Pa
     run(store.put_file(tmp_path / "link", ObjectRef("bucket", "product"), give=True))
     assert not (bucket / "product").is_symlink()
     assert not (bucket / "product").samefile(tmp_path / "product")
+
+
+def test_a_file_that_is_only_read_is_the_object_itself_and_checked(
+    store: DirectoryStore, bucket: Path, tmp_path: Path
+) -> None:
+    written = run(store.put_bytes(b"pixels", ObjectRef("bucket", "a/product")))
+    run(store.get_file(written, tmp_path / "input", only_read=True))
+    assert (tmp_path / "input").samefile(bucket / "a" / "product")
+    (bucket / "a" / "product").write_bytes(b"pixelz")
+    with pytest.raises(ChecksumMismatch):
+        run(store.get_file(written, tmp_path / "again", only_read=True))
+    assert not (tmp_path / "again").exists()
+
+
+def test_a_file_that_is_fetched_may_be_written_to(store: DirectoryStore, bucket: Path, tmp_path: Path) -> None:
+    written = run(store.put_bytes(b"pixels", ObjectRef("bucket", "product")))
+    run(store.get_file(written, tmp_path / "input"))
+    assert not (tmp_path / "input").samefile(bucket / "product")

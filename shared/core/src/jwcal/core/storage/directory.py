@@ -93,15 +93,21 @@ class DirectoryStore:
         blocks = (data[offset : offset + BLOCK] for offset in range(0, len(data), BLOCK))
         return await self._threads.run(lambda stop: self._write(blocks, to, if_absent, stop))
 
-    async def get_file(self, ref: ObjectRef, path: Path, *, on_bytes: BytesListener | None = None) -> ObjectRef:
+    async def get_file(
+        self, ref: ObjectRef, path: Path, *, only_read: bool = False, on_bytes: BytesListener | None = None
+    ) -> ObjectRef:
         """See `jwcal.core.storage.port.ObjectStore.get_file`."""
         told = from_threads(on_bytes)
 
         def read(stop: Stop) -> ObjectRef:
-            with self._opened(ref) as descriptor, staging.open("wb") as file:
+            with self._opened(ref) as descriptor:
                 recorded = _recorded(descriptor)
-                sha256 = copy_blocks(_blocks(descriptor, stop), file.write, told)
-                return _found(ref, sha256, recorded, file.tell())
+                if only_read and _linked(descriptor, self._root / ref.bucket / ref.key, staging):
+                    sha256 = copy_blocks(_blocks(descriptor, stop), lambda _: None, told)
+                    return _found(ref, sha256, recorded, os.fstat(descriptor).st_size)
+                with staging.open("wb") as file:
+                    sha256 = copy_blocks(_blocks(descriptor, stop), file.write, told)
+                    return _found(ref, sha256, recorded, file.tell())
 
         with replacing(path) as staging:
             return await self._threads.run(read)
@@ -220,7 +226,7 @@ class DirectoryStore:
         staged = self._root / _STAGING / self._unique()
         with _storage_errors(to):
             try:
-                kept = given is not None and _linked(given, staged)
+                kept = given is not None and _given(given, staged)
                 with staged.open("rb" if kept else "xb", buffering=0) as file:
                     sha256 = copy_blocks(blocks, (lambda _: None) if kept else partial(_write_all, file.fileno()), told)
                     check()
@@ -318,14 +324,18 @@ def _recorded(descriptor: int) -> str:
     return sha256 if (size, modified) == (str(status.st_size), str(status.st_mtime_ns)) else ""
 
 
-def _linked(source: SourceFile, staged: Path) -> bool:
+def _given(source: SourceFile, staged: Path) -> bool:
     """Whether the file itself could be had under the name `staged`: it is on the same disk and has no other name."""
-    with suppress(OSError):
-        if os.fstat(source.descriptor).st_nlink == 1:
-            os.link(source.path, staged, follow_symlinks=False)
-            if os.path.samestat(os.fstat(source.descriptor), os.lstat(staged)):
-                return True
-            staged.unlink()
+    return os.fstat(source.descriptor).st_nlink == 1 and _linked(source.descriptor, source.path, staged)
+
+
+def _linked(descriptor: int, path: Path, name: Path) -> bool:
+    """Whether the open file, which is at `path`, could be given another name."""
+    with suppress(OSError, NotImplementedError):
+        os.link(path, name, follow_symlinks=False)
+        if os.path.samestat(os.fstat(descriptor), os.lstat(name)):
+            return True
+        name.unlink()
     return False
 
 

@@ -56,7 +56,14 @@ class MemoryStore:
         """See `jwcal.core.storage.port.ObjectStore.put_bytes`."""
         return self._put(data, sha256_of(data), to, if_absent)
 
-    async def get_file(self, ref: ObjectRef, path: Path, *, on_bytes: BytesListener | None = None) -> ObjectRef:
+    async def get_file(
+        self,
+        ref: ObjectRef,
+        path: Path,
+        *,
+        only_read: bool = False,  # noqa: ARG002  what comes from elsewhere is a copy
+        on_bytes: BytesListener | None = None,
+    ) -> ObjectRef:
         """See `jwcal.core.storage.port.ObjectStore.get_file`."""
         held = self._held(ref)
         found = ref.found(sha256=held.sha256, size=len(held.data))

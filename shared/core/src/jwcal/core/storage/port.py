@@ -54,10 +54,13 @@ class ObjectStore(Protocol):
         """Write a small object, as `put_file` does."""
         ...
 
-    async def get_file(self, ref: ObjectRef, path: Path, *, on_bytes: BytesListener | None = None) -> ObjectRef:
+    async def get_file(
+        self, ref: ObjectRef, path: Path, *, only_read: bool = False, on_bytes: BytesListener | None = None
+    ) -> ObjectRef:
         """Bring an object to `path`, which is replaced once the contents are complete and checked.
 
-        They are checked against the size and checksum of `ref`, and against those that the store remembers.
+        They are checked against the size and checksum of `ref`, and against those that the store remembers.  With
+        `only_read` nobody will write to the file, and a store on the same disk may give its own instead of a copy.
 
         Raises
         ------

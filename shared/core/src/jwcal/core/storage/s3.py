@@ -99,7 +99,14 @@ class S3Store:
         """See `jwcal.core.storage.port.ObjectStore.put_bytes`."""
         return await self._put(data, to.found(sha256=sha256_of(data), size=len(data)), if_absent)
 
-    async def get_file(self, ref: ObjectRef, path: Path, *, on_bytes: BytesListener | None = None) -> ObjectRef:
+    async def get_file(
+        self,
+        ref: ObjectRef,
+        path: Path,
+        *,
+        only_read: bool = False,  # noqa: ARG002  what comes from elsewhere is a copy
+        on_bytes: BytesListener | None = None,
+    ) -> ObjectRef:
         """See `jwcal.core.storage.port.ObjectStore.get_file`."""
         there = await self._stat(ref)
         ref.found(sha256=there.sha256, size=there.size)

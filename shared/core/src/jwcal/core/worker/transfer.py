@@ -32,7 +32,7 @@ async def fetch(
     for name in names:
         if names.count(name) > 1:
             raise InvalidData(f"two inputs are named {name}", file=name, remedy="give each input once")
-    await _all(store.get_file(ref, directory / ref.name, on_bytes=on_bytes) for ref in inputs)
+    await _all(store.get_file(ref, directory / ref.name, only_read=True, on_bytes=on_bytes) for ref in inputs)
     return tuple(InputFile(path=directory / ref.name, kind=ref.kind) for ref in inputs)
 
 
@@ -52,7 +52,7 @@ async def fetch_overrides(
     here = {kind: directory / str(number) / ref.name for number, (kind, ref) in enumerate(wanted.items())}
     for path in here.values():
         path.parent.mkdir()
-    await _all(store.get_file(ref, here[kind], on_bytes=on_bytes) for kind, ref in wanted.items())
+    await _all(store.get_file(ref, here[kind], only_read=True, on_bytes=on_bytes) for kind, ref in wanted.items())
     return {kind: str(here[kind]) if kind in here else NOT_APPLICABLE for kind in overrides}
 
 
