@@ -82,7 +82,7 @@ $(OFFICIAL)/.ready:
 bench: $(READY) official
 	$(BIN)/python -m tests.bench $(BENCH)
 
-# Prints JSON and tables; takes a few minutes.
+# A few minutes each, into BENCHMARKS.md.
 bench-services: $(READY)
 	$(BIN)/python -m tests.bench.services
 

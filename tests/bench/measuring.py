@@ -119,13 +119,17 @@ class Store:
             self.failed.append(name)
             print(f"{name}: failed: {error}", file=sys.stderr, flush=True)
             return
+        self.keep(name, what, result)
+        print(f"{name}: measured in {time.perf_counter() - begin:.0f} s", flush=True)
+
+    def keep(self, name: str, what: Any, result: Result) -> None:
+        """Keep a result that was made now."""
         path = self._path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         whole = json.dumps({"form": FORM, "what": digest(what), "conditions": conditions(), "result": result}, indent=1)
         staging = path.with_suffix(".part")
         staging.write_text(whole)
         staging.replace(path)
-        print(f"{name}: measured in {time.perf_counter() - begin:.0f} s", flush=True)
 
 
 def a_job(uncal: Path, out: Path, parameters: Mapping[str, Any], **more: Any) -> dict[str, Any]:

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from . import memory, scaling, speed, truth
+from . import memory, scaling, services_page, speed, truth
 from .measuring import Store, conditions
 
-SECTIONS = (speed.section, memory.section, scaling.section, truth.section)
+SECTIONS = (speed.section, memory.section, scaling.section, truth.section, services_page.section)
 
 
 def render(store: Store) -> str:

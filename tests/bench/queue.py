@@ -2,7 +2,7 @@
 
 An orchestrator as a process of its own on loopback; workers that do nothing but take and complete jobs; reads beside
 them all the time; then the same again with watchers, one of which is slow.  Prints JSON, a line a measurement, and a
-table of them all.
+table of them all, which BENCHMARKS.md takes over.
 """
 
 import argparse
@@ -27,12 +27,12 @@ from jwcal.api.pipeline.v1 import pipeline_pb2, pipeline_pb2_grpc
 from jwcal.core.storage.convert import ref_to_proto
 from jwcal.core.storage.opening import StoreSettings, opened_store
 from jwcal.core.storage.ref import ObjectRef
-from tests.bench import queue_clients
+from tests.bench import page, queue_clients, services_page
+from tests.bench.measuring import ROOT, Store
 from tests.servers.ports import free_ports_with_grpc
 from tests.servers.postgres import running_postgres
 
 BUCKET = "jwcal"
-_CALLS = ("LeaseJob", "CompleteJob", "GetRun", "GetJob", "ListRuns", "ListJobs", "GetQueueStats")
 
 
 @contextlib.asynccontextmanager
@@ -183,19 +183,6 @@ async def measure(database: str, place: Path, asked: argparse.Namespace) -> list
     return found
 
 
-def table(found: Sequence[dict[str, Any]]) -> str:
-    """The measurements as they stand in the documentation."""
-    rows = [
-        "| database | watchers | claims/s | " + " | ".join(f"{call} p99" for call in _CALLS) + " | memory |",
-        "|---|---|---|" + "---|" * (len(_CALLS) + 1),
-    ]
-    for one in found:
-        calls = (f"{one['calls'][call]['p99_ms']:.0f} ms" for call in _CALLS)
-        cells = (one["database"], str(one["watchers"]), f"{one['claims_per_second']:.0f}", *calls)
-        rows.append("| " + " | ".join((*cells, f"{one['memory_most_mib']} MiB")) + " |")
-    return "\n".join(rows)
-
-
 @contextlib.contextmanager
 def a_database(kind: str, place: Path) -> Iterator[str]:
     """The address of a fresh one."""
@@ -221,7 +208,11 @@ def main() -> None:
     for kind in asked.database:
         with tempfile.TemporaryDirectory() as folder, a_database(kind, Path(folder)) as address:
             found += asyncio.run(measure(address, Path(folder), asked))
-    print(table(found))
+    print("\n".join(services_page.queue_table(found)))
+    if vars(asked) == vars(parser.parse_args([])):  # what the page is about
+        store = Store(only_read=True)
+        store.keep(services_page.QUEUE, None, {"measured": found})
+        page.write(store, ROOT / "BENCHMARKS.md")
 
 
 if __name__ == "__main__":

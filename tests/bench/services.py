@@ -3,7 +3,7 @@
 Overhead: wall time of a run of N exposures through orchestrator, object store and one worker, from submission to the
 end, against N exposures one after the other in a process that is as warm; both read N files and keep what they make.
 Busy: the share of that time in which the compute process was at work; with prefetch it waits for nothing.  Cold start:
-from the start of a worker's process until it is ready.  Prints one line of JSON and a table.
+from the start of a worker's process until it is ready.  Prints a table and writes it into BENCHMARKS.md.
 """
 
 import argparse
@@ -28,8 +28,9 @@ from jwcal.core.storage.ref import ObjectRef
 from tests.servers.seaweedfs import seaweedfs
 from tests.system.services.installation import BUCKET, Installation, an_installation
 
+from . import page, services_page
 from .exposures import Exposure, Files, provide
-from .measuring import CONTEXT, conditions
+from .measuring import CONTEXT, ROOT, Store
 
 EXPOSURES = (Exposure("NIRCam, full frame", "nircam-sw"), Exposure("NIRCam, SUB320", "nircam-sw-sub"))
 WAYS = (("directory", 2), ("s3", 1), ("s3", 2))
@@ -63,8 +64,6 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="jwcal-bench-") as name:
         place = Path(name)
         report: dict[str, Any] = {
-            "conditions": conditions(),
-            "load": os.getloadavg()[0],
             "exposures": options.exposures,
         }
         report["overhead"] = [
@@ -72,24 +71,27 @@ def main() -> None:
             for number, exposure in enumerate(EXPOSURES)
         ]
         report["cold_start"] = asyncio.run(_cold_starts(place / "cold"))
-    print(json.dumps(report))
-    print("\n".join(_table(report)))
+    print("\n".join(services_page.services_table(report)))
+    store = Store(only_read=True)
+    store.keep(services_page.SERVICES, None, report)
+    page.write(store, ROOT / "BENCHMARKS.md")
 
 
 def _overhead(exposure: Exposure, place: Path, times: int, rounds: int) -> dict[str, Any]:
     files = provide(exposure)
     place.mkdir()
     bare = _in_process(files, place, times, rounds)
-    found: dict[str, Any] = {"exposure": exposure.name, "megabytes": files.uncal.stat().st_size / 1e6, "process": bare}
+    ways = []
     for store, leases in WAYS:
         with ExitStack() as stack:
             server = stack.enter_context(seaweedfs(place / f"s3-{leases}")) if store == "s3" else None
             before = _processor_seconds(server)
             through = asyncio.run(_through_services(files, place / f"{store}-{leases}", times, rounds, leases, server))
             through["server"] = (_processor_seconds(server) - before) / (rounds + 1 / times)
-        found[f"{store}, {leases} leases"] = through | {"overhead": through["wall"] / bare - 1}
+        ways.append({"adapter": store, "leases": leases, "overhead": through["wall"] / bare - 1} | through)
         print(exposure.name, store, leases, json.dumps(through), f"in one process {bare:.2f} s", file=sys.stderr)
-    return found
+    megabytes = files.uncal.stat().st_size / 1e6
+    return {"exposure": exposure.name, "megabytes": megabytes, "process": bare, "ways": ways}
 
 
 def _in_process(files: Files, place: Path, times: int, rounds: int) -> float:
@@ -157,31 +159,6 @@ async def _cold_starts(place: Path) -> dict[str, float]:
 
 def _references(files: Files) -> Mapping[str, str]:
     return {"CRDS_PATH": str(files.crds), "CRDS_MODE": "local", "CRDS_READONLY_CACHE": "1"}
-
-
-def _table(report: Mapping[str, Any]) -> list[str]:
-    lines = [
-        f"| {report['exposures']} exposures | in one process | through | wall | overhead | compute process busy "
-        "| S3 server's processor time |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for one in report["overhead"]:
-        for through, measured in one.items():
-            if isinstance(measured, dict):
-                lines.append(
-                    f"| {one['exposure']} ({one['megabytes']:.1f} MB) | {one['process']:.2f} s | {through} "
-                    f"| {measured['wall']:.2f} s | {measured['overhead']:+.1%} | {measured['busy']:.1%} "
-                    f"| {measured['server']:.1f} s |"
-                )
-    cold = report["cold_start"]
-    lines += [
-        "",
-        "| cold start of a worker | |",
-        "|---|---|",
-        f"| kernels on disk | {cold['with']:.1f} s |",
-        f"| kernels to be compiled | {cold['without']:.1f} s |",
-    ]
-    return lines
 
 
 if __name__ == "__main__":
