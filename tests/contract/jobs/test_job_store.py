@@ -1,6 +1,7 @@
 """What every job store does."""
 
 import asyncio
+import dataclasses
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -268,6 +269,15 @@ def test_an_exposure_waits_for_the_one_before_it_whatever_its_end(trial: StoreOn
     assert trial.lease() is None
     trial.fail(lease, BROKEN)
     assert trial.states(run) == {"first": "FAILED", "second": "QUEUED", "third": "WAITING"}
+
+
+def test_an_exposure_gets_the_persistence_windows_of_the_one_before_it(trial: StoreOnTrial) -> None:
+    trial.submit(a_job("first"), a_job("second", after=(0,)), a_job("next", stage=Stage.STAGE2, parents=(0,)))
+    made = a_result("first")
+    windows = dataclasses.replace(made.products[0], key="first_persistence.asdf", kind="persistence")
+    trial.complete(trial.leased(), dataclasses.replace(made, products=(*made.products, windows)))
+    assert [ref.kind for ref in trial.leased().inputs] == ["uncal", "persistence"]
+    assert [ref.kind for ref in trial.leased(stage=Stage.STAGE2).inputs] == ["rate"]
 
 
 def test_an_identical_job_is_answered_with_the_earlier_result(trial: StoreOnTrial) -> None:

@@ -5,10 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from astropy.io import fits
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from jwcal.core import dqflags
 from jwcal.core.errors import JwcalError
 from jwcal.core.step import StepDefinition
 from jwcal.core.worker.work import InputFile, Progressing, Work
@@ -97,3 +100,27 @@ def test_every_request_is_done_or_refused_with_a_typed_error(
         assert error.reason != "INTERNAL"
     else:
         assert all(product.path.parent == bench.out for product in made.products)
+
+
+def test_windows_of_an_exposure_reach_the_next_one(bench: Bench) -> None:
+    def flagged(name: str, *windows: InputFile, dn_threshold: float | None = None) -> tuple[int, InputFile]:
+        out = bench.out.parent / name
+        out.mkdir()
+        persistence = {"skip": False, "persistence_time": 100_000, "save_persistence": "jw1_persistence.asdf"}
+        work = Work(
+            inputs=(InputFile(path=bench.exposure, kind="uncal"), *windows),
+            output_dir=out,
+            log_file=out / "job.log",
+            parameters={"persistence": persistence | {"dn_threshold": dn_threshold}},
+            only_through="persistence",
+            context=bench.context,
+        )
+        made = {product.kind: product.path for product in Detector1().process(work, lambda _: None).products}
+        flags = fits.getdata(made["ramp"], "GROUPDQ")
+        count = int(np.count_nonzero(flags & dqflags.PERSISTENCE))
+        return count, InputFile(path=made["persistence"], kind="persistence")
+
+    _, windows = flagged("first", dn_threshold=100.0)
+    alone, _ = flagged("alone")
+    followed, _ = flagged("second", windows)
+    assert followed > alone

@@ -84,6 +84,9 @@ def test_exposures_of_a_detector_wait_for_each_other_where_persistence_asks_for_
         (names[4], (2,)),
         (names[5], (3,)),
     ]
+    for job in jobs:
+        assert job.processing.parameters["persistence"]["save_persistence"] == f"{job.title}_persistence.asdf"
+        assert job.processing.products == ("rate", "persistence")
     assert all(not job.after for job in expanded(text, "rate"))
 
 

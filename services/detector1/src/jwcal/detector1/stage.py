@@ -3,16 +3,18 @@
 import resource
 import sys
 from pathlib import Path
+from typing import Any
 
 from jwcal.core.errors import InvalidParameter
 from jwcal.core.events import Event, StepFinished, StepStarted
 from jwcal.core.events import Progress as Phases
 from jwcal.core.references.resolved import WantedReferences
-from jwcal.core.worker.work import Made, Phase, Plan, Product, Step, Tell, Work
+from jwcal.core.worker.work import InputFile, Made, Phase, Plan, Product, Step, Tell, Work
 
 _SHARE_OF_REFERENCES = 4
 """Of the memory limit: one part in so many is for decoded references that stay between jobs."""
-_HOOKS = ("pre_hooks", "post_hooks")
+_WINDOWS = "persistence"
+"""Kind of the file with the persistence windows that an exposure leaves open for the next of its detector."""
 
 
 class Detector1:
@@ -38,8 +40,7 @@ class Detector1:
         from jwcal.detector1.process import plan_name
         from jwcal.detector1.settings import wanted_types
 
-        _check(work)
-        exposure = open_exposure(work.inputs[0].path)
+        exposure = open_exposure(_exposure(work).path)
         types = wanted_types(
             plan_name(work.plan or None, exposure),
             skip=work.skip,
@@ -59,15 +60,14 @@ class Detector1:
         """Calibrate one exposure."""
         from jwcal.detector1.process import run, shared_cache
 
-        _check(work)
-        (exposure,) = work.inputs
+        exposure = _exposure(work)
         if work.memory_limit:
             shared_cache.limit = min(shared_cache.limit, work.memory_limit // _SHARE_OF_REFERENCES)
         result = run(
             exposure.path,
             output_dir=work.output_dir,
             plan=work.plan or None,
-            parameters=work.parameters,
+            parameters=_parameters(work),
             skip=work.skip,
             only_through=work.only_through or None,
             overrides=work.overrides,
@@ -131,18 +131,27 @@ class _Telling:
             self._tell(Phase(name=event.phase, steps_done=self._done, steps_total=self._total))
 
 
-def _check(work: Work) -> None:
-    """Refuse what a job may not ask for: hooks are code, and code comes only with the installation."""
-    if len(work.inputs) != 1:
+def _exposure(work: Work) -> InputFile:
+    """The exposure of a job; refuses what a job may not ask for."""
+    from jwcal.core.worker.asked import check_parameters
+    from jwcal.detector1.settings import definitions
+
+    exposures = [file for file in work.inputs if file.kind != _WINDOWS]
+    if len(exposures) != 1 or len(work.inputs) > 2:
         raise InvalidParameter(
-            f"stage 1 takes one exposure, not {len(work.inputs)}", remedy="make one job for each exposure"
+            f"stage 1 takes one exposure, not {len(exposures)}", remedy="make one job for each exposure"
         )
-    for step, values in work.parameters.items():
-        for name in _HOOKS:
-            if values.get(name):
-                raise InvalidParameter(
-                    f"{step}.{name} cannot be set for a service", remedy="install the hook as an entry point"
-                )
+    check_parameters(work.parameters, definitions())
+    return exposures[0]
+
+
+def _parameters(work: Work) -> dict[str, dict[str, Any]]:
+    """Those of the job, with the persistence windows that the exposure before left open, if they came along."""
+    parameters = dict(work.parameters)
+    for file in work.inputs:
+        if file.kind == _WINDOWS:
+            parameters["persistence"] = parameters.get("persistence", {}) | {"persistence_array_file": str(file.path)}
+    return parameters
 
 
 def _kind(path: Path) -> str:

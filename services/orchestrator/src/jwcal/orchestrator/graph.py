@@ -13,7 +13,7 @@ from jwcal.core.errors import InvalidRequest
 from jwcal.core.storage.ref import Location, ObjectRef
 from jwcal.orchestrator.association import AssociationProduct, Member, ParsedAssociation, check_path, suffix_of
 from jwcal.orchestrator.errors import InvalidExposure
-from jwcal.orchestrator.model import NewJob, Processing, RunSpec, Stage
+from jwcal.orchestrator.model import WINDOWS, NewJob, Processing, RunSpec, Stage
 
 # The official suffixes, by the stage that makes them.
 _DETECTOR1 = frozenset({"rate", "rateints", "ramp", "dark", "trapsfilled", "fitopt", "jump"})
@@ -77,6 +77,8 @@ class _Graph:
             after = self._last_of_detector.get(detector) if self._ordered else None
             kinds = _DETECTOR1 | ({"cal"} if is_guider(title) else set())
             place = self.add(Stage.DETECTOR1, title, (exposure,), kinds, after=() if after is None else (after,))
+            if self._ordered:
+                self.jobs[place] = _leaving_windows(self.jobs[place])
             self._detector1[which] = place
             self._last_of_detector[detector] = place
         return self._detector1[which]
@@ -184,7 +186,18 @@ def detector_of(title: str) -> str:
     return next(filter(None, found.groups()), "") if found else ""
 
 
+def _leaving_windows(job: NewJob) -> NewJob:
+    """A job that also makes the persistence windows that its exposure leaves open, for the next of the detector."""
+    processing = job.processing
+    persistence = dict(processing.parameters["persistence"]) | {"save_persistence": f"{job.title}_{WINDOWS}.asdf"}
+    products = processing.products and tuple(dict.fromkeys((*processing.products, WINDOWS)))
+    parameters = {**processing.parameters, "persistence": persistence}
+    return dataclasses.replace(
+        job, processing=dataclasses.replace(processing, parameters=parameters, products=products)
+    )
+
+
 def _persistence_asked_for(processing: Processing) -> bool:
-    """Whether the persistence step runs: left out by default, and it needs the traps that earlier exposures filled."""
+    """Whether the persistence step runs: left out by default, and it needs the windows that earlier exposures left."""
     asked = processing.parameters.get("persistence")
     return "persistence" not in processing.skip and isinstance(asked, Mapping) and asked.get("skip") is False

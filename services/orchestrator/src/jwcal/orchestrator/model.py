@@ -12,6 +12,9 @@ from typing import Any
 
 from jwcal.core.storage.ref import Location, ObjectRef
 
+WINDOWS = "persistence"
+"""Kind of the product with the persistence windows that an exposure leaves open for the next of its detector."""
+
 
 class State(StrEnum):
     """Where a run or a job is in its life."""

@@ -10,10 +10,11 @@ A step does no I/O and names no files.  It consumes its product and returns the 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 from importlib.metadata import entry_points
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from jwcal.core.errors import UnknownParameter
 from jwcal.core.references.types import Reference
@@ -31,6 +32,19 @@ class Skip(Exception):
         """What the S_* keyword says: SKIPPED, or FAILED where the official pipeline says so."""
 
 
+class FileUse(Enum):
+    """What a step does with the file that a parameter names."""
+
+    READ = "read"
+    WRITTEN = "written"
+
+
+ReadFile = Annotated[str, FileUse.READ]
+"""Type of a parameter that names a file to read."""
+WrittenFile = Annotated[str, FileUse.WRITTEN]
+"""Type of a parameter that names a file to write; in the output directory, if it is no absolute path."""
+
+
 class StepParameters(BaseModel):
     """Parameters that every step has; unknown names are errors."""
 
@@ -40,12 +54,23 @@ class StepParameters(BaseModel):
     """Leave this step out."""
     save_results: bool = False
     """Save this step's result as a product of its own."""
-    suffix: str | None = None
+    suffix: Annotated[str, Field(pattern=r"^[\w.-]+$")] | None = None
     """File suffix of the saved result; None takes the official one."""
     pre_hooks: tuple[str, ...] = ()
     """Functions called with the product before the step, as ``package.module:function``."""
     post_hooks: tuple[str, ...] = ()
     """Functions called with the result after the step."""
+
+
+def file_parameters(params: type[StepParameters]) -> dict[str, FileUse]:
+    """The parameters that name files, and what they are for."""
+    return {
+        name: use
+        for name, field in params.model_fields.items()
+        for part in (field.metadata, *(get_args(kind)[1:] for kind in get_args(field.annotation)))
+        for use in part
+        if isinstance(use, FileUse)
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from jwcal.core.errors import InvalidParameter
 from jwcal.core.products.read import read_plane
 from jwcal.core.references.reference_set import ReferenceSet
 from jwcal.core.references.types import FlatReference, GainReference, ReadnoiseReference
-from jwcal.core.step import Skip, StepParameters, step
+from jwcal.core.step import ReadFile, Skip, StepParameters, step
 from jwcal.detector1.fitting.draft import draft_rates
 from jwcal.detector1.flicker import autoparam, fourier
 from jwcal.detector1.flicker.background import fill_flat
@@ -46,7 +46,7 @@ class CleanFlickerNoiseParameters(StepParameters):
     """Take centre and width of the background from a Gaussian fitted to the histogram."""
     single_mask: bool = True
     """One mask for all integrations."""
-    user_mask: str | None = None
+    user_mask: ReadFile | None = None
     """FITS file with a mask, 1 for background."""
     save_mask: bool = False
     """Save the mask."""

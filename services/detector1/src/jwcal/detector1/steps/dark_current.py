@@ -11,7 +11,7 @@ from jwcal.core.data import Ramp, SideProduct
 from jwcal.core.errors import InvalidReference
 from jwcal.core.references.reference_set import ReferenceSet
 from jwcal.core.references.types import DarkReference
-from jwcal.core.step import Skip, StepParameters, step
+from jwcal.core.step import Skip, StepParameters, WrittenFile, step
 from jwcal.detector1.kernels import subtract as kernels
 from jwcal.detector1.superstripes import check_collated
 
@@ -19,7 +19,7 @@ from jwcal.detector1.superstripes import check_collated
 class DarkCurrentParameters(StepParameters):
     """Parameters of dark_current."""
 
-    dark_output: str | None = None
+    dark_output: WrittenFile | None = None
     """Name of a file for the dark as it was subtracted."""
     average_dark_current: float | None = None
     """Dark current (e-/s) for the Poisson noise; None takes the reference's."""

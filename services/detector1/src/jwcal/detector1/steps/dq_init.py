@@ -12,14 +12,14 @@ from jwcal.core.errors import InvalidData
 from jwcal.core.products.planes import read_dq_plane
 from jwcal.core.references.reference_set import ReferenceSet
 from jwcal.core.references.types import MaskReference
-from jwcal.core.step import Skip, StepParameters, step
+from jwcal.core.step import ReadFile, Skip, StepParameters, step
 from jwcal.detector1.kernels.flags import set_group_flags
 
 
 class DQInitParameters(StepParameters):
     """Parameters of dq_init."""
 
-    user_supplied_dq: str | None = None
+    user_supplied_dq: ReadFile | None = None
     """FITS file with a DQ plane that is combined with the mask reference."""
 
 

@@ -15,7 +15,7 @@ from jwcal.core.metadata import Metadata
 from jwcal.core.references.load import decode
 from jwcal.core.references.reference_set import ReferenceSet
 from jwcal.core.references.types import EmicorrReference
-from jwcal.core.step import Skip, StepParameters, step
+from jwcal.core.step import ReadFile, Skip, StepParameters, step
 from jwcal.detector1.interference import joint, sequential
 from jwcal.detector1.interference.timing import SUBARRAY_CLOCKS, Readout, period_in_clocks
 
@@ -40,7 +40,7 @@ class EmiCorrParameters(StepParameters):
     """sequential: measure the wave on so many of its cycles, in whole integrations; None takes all integrations."""
     fit_ints_separately: bool = False
     """joint: amplitude and phase for each integration instead of one for all."""
-    user_supplied_reffile: str | None = None
+    user_supplied_reffile: ReadFile | None = None
     """Reference file to use; deprecated, override the emicorr reference instead."""
     save_intermediate_results: bool = False
     """Save the waves measured with `onthefly_corr_freq` as a reference file (suffix emi_ref_waves)."""

@@ -10,7 +10,7 @@ from jwcal.core.references.geometry import Subarray
 from jwcal.core.references.load import decode
 from jwcal.core.references.reference_set import ReferenceSet
 from jwcal.core.references.types import FlatReference
-from jwcal.core.step import Skip, StepParameters, step
+from jwcal.core.step import ReadFile, Skip, StepParameters, step
 from jwcal.detector1.flicker.masks import flat_flags
 
 
@@ -19,7 +19,7 @@ class FlatFieldParameters(StepParameters):
 
     save_interpolated_flat: bool = False
     """Only for NIRSpec spectra; accepted for compatibility."""
-    user_supplied_flat: str | None = None
+    user_supplied_flat: ReadFile | None = None
     """Flat field file to divide by instead of the reference."""
     inverse: bool = False
     """Multiply by the flat instead of dividing."""

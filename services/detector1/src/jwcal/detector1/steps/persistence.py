@@ -9,7 +9,7 @@ from jwcal.core.array_types import Float64
 from jwcal.core.data import Ramp, SideProduct
 from jwcal.core.products.windows import PERSISTENCE_WINDOWS, read_windows
 from jwcal.core.references.reference_set import ReferenceSet
-from jwcal.core.step import Skip, StepParameters, step
+from jwcal.core.step import ReadFile, Skip, StepParameters, WrittenFile, step
 from jwcal.detector1.kernels.flags import open_windows
 
 _UNIX_EPOCH_MJD = 40587.0
@@ -18,13 +18,13 @@ _UNIX_EPOCH_MJD = 40587.0
 class PersistenceParameters(StepParameters):
     """Parameters of persistence."""
 
-    save_persistence: str | None = None
+    save_persistence: WrittenFile | None = None
     """Name of an ASDF file for the windows still open at the end, by detector; other detectors' are kept in it."""
     persistence_time: int | None = None
     """Length of a window in s; required."""
     dn_threshold: float | None = None
     """Signal in DN that opens a window without saturation."""
-    persistence_array_file: str | None = None
+    persistence_array_file: ReadFile | None = None
     """ASDF file with the windows that earlier exposures left open."""
     persistence_dnu: bool = False
     """Set DO_NOT_USE too."""

@@ -9,15 +9,15 @@ from typing import Any
 from sqlalchemy import RowMapping, bindparam, delete, insert, select, update
 
 from jwcal.core.storage.ref import ObjectRef
-from jwcal.orchestrator.model import Failure, Result, Stage, State, job_key
+from jwcal.orchestrator.model import WINDOWS, Failure, Result, Stage, State, job_key
 from jwcal.orchestrator.store.documents import dump, load, load_optional, load_processing
 from jwcal.orchestrator.store.tables import edges, jobs
 from jwcal.orchestrator.store.transaction import Transaction, chunks
 
 _INPUTS_OF_PARENTS = (
-    select(edges.c.child, jobs.c.result)
+    select(edges.c.child, edges.c.kind, jobs.c.result)
     .join(edges, edges.c.parent == jobs.c.id)
-    .where(edges.c.child.in_(bindparam("ids", expanding=True)), edges.c.kind == "PRODUCT")
+    .where(edges.c.child.in_(bindparam("ids", expanding=True)), edges.c.kind.in_(("PRODUCT", "ORDER")))
     .order_by(jobs.c.sequence)
 )
 _EDGES_FROM = select(edges.c.parent, edges.c.child, edges.c.kind).where(
@@ -91,12 +91,16 @@ def make_ready(transaction: Transaction, ids: Sequence[str]) -> list[str]:
 
 
 def inputs_of(transaction: Transaction, rows: Sequence[RowMapping]) -> dict[str, tuple[ObjectRef, ...]]:
-    """All that goes into jobs: their own inputs and their parents' products, in the order of the parents' making."""
+    """All that goes into jobs: their own inputs and their parents' products, in the order of the parents' making.
+
+    Of a job that one only runs after come the persistence windows alone, if it made any.
+    """
     inputs = {row["id"]: load(tuple[ObjectRef, ...], row["inputs"]) for row in rows}
     for some in chunks(inputs):
-        for child, text in transaction.connection.execute(_INPUTS_OF_PARENTS, {"ids": some}):
+        for child, kind, text in transaction.connection.execute(_INPUTS_OF_PARENTS, {"ids": some}):
             result = load_optional(Result, text)
-            inputs[child] += result.products if result else ()
+            products = result.products if result else ()
+            inputs[child] += tuple(ref for ref in products if (ref.kind == WINDOWS) == (kind == "ORDER"))
     return inputs
 
 

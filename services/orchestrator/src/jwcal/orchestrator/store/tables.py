@@ -113,8 +113,9 @@ is_queued = jobs.c.state == literal_column("'QUEUED'")
 is_running = jobs.c.state == literal_column("'RUNNING'")
 is_failed = jobs.c.state == literal_column("'FAILED'")
 
-# PRODUCT: the parent's products go into the child.  ORDER: the parent has only to have ended.  SAME: the parent does
-# the same work first, and the child takes over its result.
+# PRODUCT: the parent's products go into the child, but for persistence windows.  ORDER: the parent has only to have
+# ended, and of its products only persistence windows go in.  SAME: the parent does the same work first, and the child
+# takes over its result.
 edges = Table(
     "edges",
     metadata,
