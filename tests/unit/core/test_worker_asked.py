@@ -16,6 +16,8 @@ class Parameters(StepParameters):
     """A file to read."""
     saved: WrittenFile | None = None
     """A file to write."""
+    backgrounds: tuple[ReadFile, ...] | None = None
+    """Files to read."""
     note: str | None = None
     """No file."""
 
@@ -24,7 +26,11 @@ STEPS = {"a": StepDefinition("a", lambda ramp: ramp, Parameters, (), "a", "jwst.
 
 
 def test_the_parameters_that_name_files_are_known() -> None:
-    assert file_parameters(Parameters) == {"mask": FileUse.READ, "saved": FileUse.WRITTEN}
+    assert file_parameters(Parameters) == {
+        "mask": FileUse.READ,
+        "saved": FileUse.WRITTEN,
+        "backgrounds": FileUse.READ,
+    }
 
 
 @pytest.mark.parametrize(
@@ -32,6 +38,7 @@ def test_the_parameters_that_name_files_are_known() -> None:
     [
         {"mask": "/etc/passwd"},
         {"mask": "here.fits"},
+        {"backgrounds": ["/etc/passwd"]},
         {"saved": "/tmp/elsewhere.fits"},
         {"saved": "../elsewhere.fits"},
         {"saved": ".."},

@@ -8,7 +8,7 @@ A step does no I/O and names no files.  It consumes its product and returns the 
 `Skip(reason)`; the executor records what happened.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from importlib.metadata import entry_points
@@ -45,6 +45,10 @@ WrittenFile = Annotated[str, FileUse.WRITTEN]
 """Type of a parameter that names a file to write; in the output directory, if it is no absolute path."""
 
 
+Suffix = Annotated[str, Field(pattern=r"^[\w.-]+$")]
+"""Of a file's name; it leads to no other directory."""
+
+
 class StepParameters(BaseModel):
     """Parameters that every step has; unknown names are errors."""
 
@@ -54,7 +58,7 @@ class StepParameters(BaseModel):
     """Leave this step out."""
     save_results: bool = False
     """Save this step's result as a product of its own."""
-    suffix: Annotated[str, Field(pattern=r"^[\w.-]+$")] | None = None
+    suffix: Suffix | None = None
     """File suffix of the saved result; None takes the official one."""
     pre_hooks: tuple[str, ...] = ()
     """Functions called with the product before the step, as ``package.module:function``."""
@@ -64,13 +68,19 @@ class StepParameters(BaseModel):
 
 def file_parameters(params: type[StepParameters]) -> dict[str, FileUse]:
     """The parameters that name files, and what they are for."""
-    return {
-        name: use
-        for name, field in params.model_fields.items()
-        for part in (field.metadata, *(get_args(kind)[1:] for kind in get_args(field.annotation)))
-        for use in part
-        if isinstance(use, FileUse)
-    }
+    found = {}
+    for name, field in params.model_fields.items():
+        for use in (*field.metadata, *_marks(field.annotation)):
+            if isinstance(use, FileUse):
+                found[name] = use
+    return found
+
+
+def _marks(annotation: Any) -> Iterator[Any]:
+    """All that stands in a type: its parts, and what they are annotated with."""
+    for part in get_args(annotation):
+        yield part
+        yield from _marks(part)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ def check_parameters(parameters: Mapping[str, Mapping[str, Any]], known: Mapping
                 )
         for name, use in file_parameters(known[step].params).items() if step in known else ():
             value = values.get(name)
-            if value is None or str(value) == "None":
+            if value is None or value in ((), [], "", "None"):
                 continue
             if use is FileUse.READ:
                 raise InvalidParameter(
