@@ -64,6 +64,9 @@ def test_a_job_runs_on_what_it_wanted_alone(exposure: Path, tmp_path: Path, monk
     paths = {kind: Path(path) for kind, path in write_references(tmp_path / "references").items() if path != "N/A"}
     answers = dict.fromkeys(wanted(exposure), "N/A") | {kind: path.name for kind, path in paths.items()}
     found = ResolvedReferences(context=CONTEXT, answers=answers, files={path.name: path for path in paths.values()})
+    little = work(exposure, context=CONTEXT, references=found, memory_limit=1)
+    with pytest.raises(InvalidParameter, match="memory limit"):  # and the next job keeps its references again
+        STAGE.process(little, lambda _: None)
     made = STAGE.process(work(exposure, context=CONTEXT, references=found), lambda _: None)
     assert {product.kind for product in made.products} == {"rate", "rateints"}
     assert f"crds://{paths['gain'].name}" in made.held_references

@@ -58,11 +58,12 @@ class Detector1:
 
     def process(self, work: Work, tell: Tell) -> Made:
         """Calibrate one exposure."""
+        from jwcal.core.references.load import CACHE_LIMIT
         from jwcal.detector1.process import run, shared_cache
 
         exposure = _exposure(work)
-        if work.memory_limit:
-            shared_cache.limit = min(shared_cache.limit, work.memory_limit // _SHARE_OF_REFERENCES)
+        # anew for each job: the small limit of one is not that of the next
+        shared_cache.limit = min(CACHE_LIMIT, (work.memory_limit or sys.maxsize) // _SHARE_OF_REFERENCES)
         result = run(
             exposure.path,
             output_dir=work.output_dir,

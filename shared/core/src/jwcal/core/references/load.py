@@ -26,10 +26,14 @@ from jwcal.core.references.types import AnyReference, Reference
 _Key = tuple[str, type[Reference], Subarray | None]
 
 
+CACHE_LIMIT = 1 << 30
+"""Bytes of decoded references that are kept, unless told otherwise."""
+
+
 class ReferenceCache:
     """Least-recently-used store of decoded references, limited in bytes; safe for several threads."""
 
-    def __init__(self, limit: int = 1 << 30) -> None:
+    def __init__(self, limit: int = CACHE_LIMIT) -> None:
         self.limit = limit
         self._entries: OrderedDict[_Key, Reference] = OrderedDict()
         self._identities: dict[tuple[str, int, int], str] = {}
